@@ -1,0 +1,32 @@
+# Two commands do all the set-up on a fresh machine: `make demo` (the main job) and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint evidence seed clean
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "hubdna needs Python 3.11 or newer, found " + sys.version'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/.ready      ## the whole pipeline on a local Hub, offline
+	$(BIN)/hubdna demo
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint                ## lint, types, tests
+	$(BIN)/python -m pytest
+
+evidence: $(VENV)/.ready  ## run the boards and write docs/evidence.md
+	$(BIN)/python scripts/evidence.py
+
+seed: $(VENV)/.ready      ## rebuild index/ from its recipe's shipped part
+	$(BIN)/python scripts/build_seed.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
