@@ -1,0 +1,1 @@
+"""Tensors -> Dna: which units may be compared, their rows, and sketches to find them again."""

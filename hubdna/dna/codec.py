@@ -1,0 +1,130 @@
+"""A .dna file: one model's weight DNA as safetensors. Numbers only; whose they are is the catalogue's business.
+
+Layout (schema `hubdna.dna/1`): the rows of all genes end to end (`rows` int8), their `scales`, `live`, `hashes`,
+`sketches`, and `anchors`; `__metadata__` holds the scheme and, as canonical JSON, one entry a gene. The same model
+gives the same bytes on every machine, read locally or by ranges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from hubdna.dna.genes import n_tested
+from hubdna.errors import FormatError
+from hubdna.records import Dna, Gene, ModelRef
+from hubdna.sources import safetensors
+
+SCHEMA = "hubdna.dna/1"
+_MAX_GENES = 20_000
+_COLUMNS = ("tensor", "shape", "axis", "role", "layer", "component", "dtype", "n_sketched")
+
+
+def encode(dna: Dna, *, publish: bool = False) -> bytes:
+    """Write a DNA as bytes.
+
+    Args:
+        dna: what to write.
+        publish: leave out the rows and anchors, which are weights and other people's property.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        "live": _join([g.live.astype(np.uint8) for g in dna.genes], np.uint8),
+        "hashes": _join([g.hashes.reshape(-1) for g in dna.genes], np.uint64),
+        "sketches": np.stack([g.sketch for g in dna.genes]),
+    }
+    with_rows = not publish and all(g.rows is not None for g in dna.genes)
+    if with_rows:
+        arrays["rows"] = _join([g.rows.reshape(-1) for g in dna.genes if g.rows is not None], np.int8)
+        arrays["scales"] = _join([g.scales for g in dna.genes if g.scales is not None], np.float32)
+        if dna.anchors is not None:
+            arrays["anchors"] = dna.anchors
+    table = [[getattr(g, c) for c in _COLUMNS] for g in dna.genes]
+    about = {"columns": _COLUMNS, "genes": table, "content": dna.content, "n_tensors": dna.n_tensors}
+    meta = {
+        "schema": SCHEMA,
+        "scheme": dna.scheme,
+        "about": json.dumps(about, sort_keys=True, separators=(",", ":")),
+    }
+    return _canonical(save(arrays, metadata=meta))
+
+
+def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
+    """Read a DNA back. Raises FormatError, naming `name`, for anything that is not a sound .dna file."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        infos = {
+            t.name: t for t in safetensors.parse_header(data[8 : 8 + length], name, len(data) - 8 - length)
+        }
+        meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        if meta.get("schema") != SCHEMA:
+            raise FormatError(
+                name,
+                f"expected schema {SCHEMA}, found {str(meta.get('schema'))[:40]!r}: written by another version?",
+            )
+        about = json.loads(meta["about"])
+        arrays = {
+            t.name: np.frombuffer(data, _DTYPES[t.name], offset=t.data_offsets[0], count=math.prod(t.shape))
+            for t in infos.values()
+        }
+        genes = _genes(about, arrays)
+        anchors = arrays["anchors"].reshape(infos["anchors"].shape) if "anchors" in arrays else None
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        raise FormatError(
+            name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]}"
+        ) from None
+    return Dna(ref or ModelRef(name), meta["scheme"], genes, anchors, about["content"], about["n_tensors"])
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of a .dna file's bytes, hex: its name in an index."""
+    return hashlib.sha256(data).hexdigest()
+
+
+_DTYPES = {
+    "rows": np.dtype("i1"), "scales": np.dtype("<f4"), "live": np.dtype("u1"),
+    "hashes": np.dtype("<u8"), "sketches": np.dtype("u1"), "anchors": np.dtype("i1"),
+}  # fmt: skip
+
+
+def _join(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _canonical(data: bytes) -> bytes:
+    """Rewrite the header with sorted keys: the writer's order of metadata differs from run to run."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene, ...]:
+    if tuple(about["columns"]) != _COLUMNS or not 0 < len(about["genes"]) <= _MAX_GENES:
+        raise ValueError("gene table has unexpected columns or length")
+    genes, unit, weight = [], 0, 0
+    sketches = arrays["sketches"].reshape(len(about["genes"]), -1)
+    for i, row in enumerate(about["genes"]):
+        entry = dict(zip(_COLUMNS, row, strict=True))
+        shape, axis = tuple(int(n) for n in entry["shape"]), int(entry["axis"])
+        m, c = n_tested(shape[axis]), math.prod(shape) // shape[axis]
+        stop, end = unit + m, weight + m * c
+        rows = scales = None
+        if "rows" in arrays:
+            rows, scales = arrays["rows"][weight:end].reshape(m, c), arrays["scales"][unit:stop]
+        live, hashes = (
+            arrays["live"][unit:stop].astype(bool),
+            arrays["hashes"][3 * unit : 3 * stop].reshape(m, 3),
+        )
+        text = {k: str(entry[k]) for k in ("tensor", "role", "component", "dtype")}
+        genes.append(
+            Gene(**text, shape=shape, axis=axis, layer=int(entry["layer"]), rows=rows, scales=scales, live=live,
+                 hashes=hashes, sketch=sketches[i], n_sketched=int(entry["n_sketched"]))
+        )  # fmt: skip
+        unit, weight = stop, end
+    return tuple(genes)

@@ -1,0 +1,123 @@
+"""One axis of one tensor -> Gene: the tested units' rows, their bit hashes, and a sketch that never saw them.
+
+The units of an axis of length n are split: 0..m-1 are tested, the next few are sketched. Pairing by sketches may
+then not favour any labelling of the tested units, and columns that carry tested labels of another axis are left out
+of both (a diagonal of 5 % of the energy would otherwise match unrelated recurrent or residual maps; leaving them out
+makes the test exact there too: relabelling the tested units moves rows, and no column that is looked at).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from hubdna.dna import roles, sketch, structure
+from hubdna.records import Gene, TensorInfo
+
+N_TESTED = 32
+"""Units tested: z* sqrt(m), the cost of reaching K >= 17, is least at 32 units, and 1/32! = 4e-36 is ample."""
+MIN_SKETCH_UNITS, MAX_SKETCH_UNITS = 4, 32
+MIN_SKETCHED = 128
+"""Weights a sketch needs; below, independent sketches agree too widely to be of use."""
+
+NUMPY_DTYPES: dict[str, np.dtype] = {
+    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16),
+}  # fmt: skip
+
+
+def n_tested(n: int) -> int:
+    """How many units of an axis of length n >= 32 are tested: 24 to 32."""
+    return min(N_TESTED, n - 8)
+
+
+def n_read(shape: tuple[int, ...], axis: int) -> int:
+    """How many units of an axis are needed: the tested ones and those of the sketch. From the shape alone."""
+    n = shape[axis]
+    columns = max(math.prod(shape) // n, 1)
+    wanted = min(max(math.ceil(sketch.N_INPUT / columns), MIN_SKETCH_UNITS), MAX_SKETCH_UNITS)
+    return min(n_tested(n) + wanted, n)
+
+
+def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32]) -> Gene | str:
+    """Build a gene, or say why this axis is no evidence.
+
+    Args:
+        info: the tensor.
+        axis: storage axis of the units.
+        block: float32, the tensor with `axis` cut to its first `n_read` units; the other axes are whole.
+
+    Returns:
+        The gene, or a reason.
+    """
+    units = canonical(block, axis)
+    if not np.isfinite(units).all():
+        return "NaN or infinite weights"
+    others = [n for i, n in enumerate(info.shape) if i != axis and n > 1]
+    if reason := structure.structured(units, info.dtype):
+        return reason
+    if structure.ordered(units):
+        return "ordered axis"
+    tested = units[: n_tested(info.shape[axis])]
+    free = units[len(tested) :, free_columns(info.shape[axis], tuple(sorted(others)))]
+    rows, scales = quantise(tested)
+    return Gene(
+        info.name, info.shape, axis, roles.role_of(info), roles.layer_of(info.name), roles.component_of(info.name),
+        info.dtype, rows, scales, structure.live_units(tested), bit_hashes(tested), sketch.sketch(free.reshape(-1)), free.size,
+    )  # fmt: skip
+
+
+def canonical(block: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """float32 [units, columns]: unit axis first, then the other axes by length (equal ones as stored)."""
+    others = sorted((i for i in range(block.ndim) if i != axis), key=lambda i: block.shape[i])
+    moved = block.transpose([axis, *others])
+    return np.ascontiguousarray(moved).reshape(block.shape[axis], -1)
+
+
+def free_columns(n: int, others: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Columns whose labels cannot be among the tested ones of any axis.
+
+    On every other axis of 32 or more the first m labels are left out; on one that is a multiple of n also their
+    repetitions, blockwise and interleaved (gates of a recurrent net share their unit's label).
+
+    Args:
+        n: length of the unit axis.
+        others: lengths of the other axes, in canonical order.
+
+    Returns:
+        bool [prod(others)].
+    """
+    free = np.ones(1, bool)
+    for length in others:
+        index, keep = np.arange(length), np.ones(length, bool)
+        if length >= roles.MIN_AXIS:
+            keep = index >= n_tested(length)
+            if length > n and length % n == 0:
+                keep &= (index % n >= n_tested(n)) & (index // (length // n) >= n_tested(n))
+        free = np.outer(free, keep).reshape(-1)
+    return free
+
+
+def quantise(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """int8 [m, c] and float32 [m]: each row to 1/127 of its largest weight."""
+    peak = np.abs(rows).max(axis=1)
+    scales = np.where(peak > 0, peak / np.float32(127), np.float32(1)).astype(np.float32)
+    return np.rint(rows / scales[:, None]).astype(np.int8), scales
+
+
+def bit_hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """uint64 [m, 3]: hashes of each row's bits as float32, and after rounding to bfloat16 and to float16.
+
+    A copy that was cast has the parent's rounded hash as its exact one.
+    """
+    with np.errstate(over="ignore"):  # beyond float16's range: infinity, which hashes like any other value
+        casts = [
+            rows.astype(t).astype(np.float32) + 0.0 for t in (np.float32, ml_dtypes.bfloat16, np.float16)
+        ]
+    return np.array(
+        [[int.from_bytes(hashlib.blake2b(c[i].tobytes(), digest_size=8).digest(), "little") for c in casts] for i in range(len(rows))],
+        np.uint64,
+    ).reshape(len(rows), 3)  # fmt: skip

@@ -1,0 +1,155 @@
+"""Which axes of which tensors may be tested, from the header alone.
+
+The exact test relabels units, so it may only look at axes whose units are exchangeable: hidden units of
+feed-forward blocks and inner channels of convolutions are; tokens, positions, classes, input features, rotary
+dimensions and head-structured projections are not. Names serve for roles only (they are not evidence), and four
+rules that need no names stand behind them, since a converted copy may share no name with its source:
+
+    long         an axis needs at least 32 units
+    two-sided    inner units are written by one map and read by another, so their length appears on both sides;
+                 classes, input features, fused q/k/v and gates of recurrent nets appear on one side only
+    no stream    the residual stream of an attention model shares its length with head-structured projections
+    not a list   an axis eight times longer than the other one is a vocabulary, unless the name says otherwise
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from hubdna.records import TensorInfo
+
+MIN_AXIS = 32
+"""Units an axis needs: 24 are tested (K >= 17 must be reachable with room), 8 serve pairing."""
+MAX_RATIO = 8
+"""Feed-forward blocks widen by 1.5 to 8 (Gemma 7B); vocabularies by 8 (Llama 2 7B) to 80."""
+
+_ATTENTION = re.compile(
+    r"attn|attention|wqkv|(?:^|[._/])(?:[qkvo]|qkv|query|key|value|query_key_value)(?:_proj|_lin|_linear)?(?:[._/]|$)",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"embed|wte|wpe|lm_head|position|pos_emb|token|vocab|classifier|rel_pos|relative|rotary"
+    r"|(?:^|[._/])(?:shared|heads?|logits|score|output_layer|predictions?|cls)(?:[._/]|$)",
+    re.IGNORECASE,
+)
+_FFN = re.compile(
+    r"mlp|ffn|feed_?forward|intermediate|gate_proj|up_proj|down_proj|fc\d|c_fc|experts|(?:^|[._/])wi(?:_\d)?(?:[._/]|$)",
+    re.IGNORECASE,
+)
+_COMPONENT = re.compile(
+    r"(?:^|[._/])(vision_tower|vision_model|visual|image_encoder|audio_tower|audio_encoder|language_model|text_model"
+    r"|text_encoder|encoder|decoder|unet|vae|transformer|backbone)(?=[._/])"
+)
+_TOKEN_TABLE = re.compile(
+    r"embed_tokens|word_embeddings|wte|tok_embeddings|token_embd|shared\.weight|embed_in", re.I
+)
+
+
+def role_of(info: TensorInfo) -> str:
+    """One word for people: attention, label, ffn, conv or dense."""
+    if _ATTENTION.search(info.name):
+        return "attention"
+    if _LABEL.search(info.name):
+        return "label"
+    if _FFN.search(info.name):
+        return "ffn"
+    return "conv" if len(info.shape) > 2 else "dense"
+
+
+def layer_of(name: str) -> int:
+    """First number between separators of a tensor's name, or -1."""
+    found = re.search(r"(?:^|[._/])(\d+)(?:[._/]|$)", name)
+    return int(found[1]) if found else -1
+
+
+def component_of(name: str) -> str:
+    """The part of a composite model a tensor belongs to, or an empty string."""
+    found = _COMPONENT.search(name)
+    return found[1] if found else ""
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key under which layer 2 comes before layer 10."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
+
+
+def token_table(infos: Sequence[TensorInfo]) -> TensorInfo | None:
+    """The token embedding, by name: the source of anchor rows."""
+    tables = [t for t in infos if len(t.shape) == 2 and t.shape[0] >= 256 and _TOKEN_TABLE.search(t.name)]
+    return min(tables, key=lambda t: natural(t.name), default=None)
+
+
+def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
+    """Find the axes whose units may be tested.
+
+    Args:
+        infos: every tensor of the model that is known (a small read knows the first shard's only).
+
+    Returns:
+        Storage axes by tensor name; tensors without any are left out.
+    """
+    candidates = [t for t in infos if len(_long_axes(t)) >= 1 and role_of(t) not in ("attention", "label")]
+    streams = _streams(infos)
+    two_sided = _sides(candidates, 0) & _sides(candidates, 1)
+    axes = {
+        t.name: tuple(a for a in _long_axes(t) if t.shape[a] in two_sided - streams and not _is_list(t, a))
+        for t in candidates
+    }
+    return {name: found for name, found in axes.items() if found}
+
+
+def _long_axes(info: TensorInfo) -> list[int]:
+    return [i for i, n in enumerate(info.shape) if n >= MIN_AXIS]
+
+
+def _is_list(info: TensorInfo, axis: int) -> bool:
+    """Whether an axis of a dense matrix looks like a vocabulary: far longer than the other, and no feed-forward name."""
+    others = [n for i, n in enumerate(info.shape) if i != axis and n > 1]
+    return (
+        len(others) == 1
+        and info.shape[axis] > MAX_RATIO * others[0]
+        and role_of(info) != "ffn"
+        and others[0] >= MIN_AXIS
+    )
+
+
+def _sides(infos: Sequence[TensorInfo], side: int) -> set[int]:
+    """Lengths that stand on one side of a map. Which side is "output" differs by framework, but not within a file."""
+    lengths = set()
+    for info in infos:
+        shape = [n for n in info.shape if n > 1]
+        long = [i for i, n in enumerate(shape) if n >= MIN_AXIS]
+        if len(long) >= 2:
+            lengths.add(shape[long[-2 + side]])
+        elif len(shape) > 1 and long[0] == (0, len(shape) - 1)[side]:
+            lengths.add(shape[long[0]])
+    return lengths
+
+
+def _streams(infos: Sequence[TensorInfo]) -> set[int]:
+    """Lengths of residual streams that share their length with attention projections, for each component."""
+    streams: set[int] = set()
+    by_component: dict[str, list[TensorInfo]] = {}
+    for info in infos:
+        if len(_long_axes(info)) >= 2:
+            by_component.setdefault(component_of(info.name), []).append(info)
+    for group in by_component.values():
+        attention = Counter(
+            n for t in group if role_of(t) == "attention" for n in set(t.shape) if n >= MIN_AXIS
+        )
+        if attention:
+            streams.add(attention.most_common(1)[0][0])
+            streams.update(t.shape[0] for t in group if role_of(t) == "attention" and len(set(t.shape)) == 1)
+        else:
+            streams |= _unnamed_streams(group)
+    return streams
+
+
+def _unnamed_streams(group: Sequence[TensorInfo]) -> set[int]:
+    """Without names: dense squares of one length beside dense maps that widen it and narrow it again."""
+    dense = [t.shape for t in group if len(t.shape) == 2]
+    squares = Counter(a for a, b in dense if a == b)
+    flips = {a for a, b in dense if a != b and (b, a) in dense}
+    return {n for n, count in squares.items() if count >= 2 and n in flips}

@@ -1,0 +1,97 @@
+"""1,024 bits that find a gene again: signs of random projections, in integer arithmetic.
+
+Weights are quantised by order statistics (median, median deviation), so the input is the same integers on every
+machine; random signs and a Hadamard transform mix them; the signs of the first 1,024 sums are the sketch. Scale and
+offset do not matter, so a rescaled or 8-bit copy keeps its sketch. Two sketches of weights with correlation rho agree
+in a share 1/2 + asin(rho)/pi of their bits (Charikar 2002, similarity estimation by random hyperplanes).
+
+Sizes were chosen by `scripts/boards/sketch.py`; docs/design.md has the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_BITS = 1024
+N_INPUT = 8192
+_HALF_PI_INVERSE_SQUARED = (2 / np.pi) ** 2
+
+
+def sketch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Sketch weights in a fixed order.
+
+    Args:
+        values: float32 [n], finite; at most 8,192 of them, evenly spaced, are used.
+
+    Returns:
+        uint8 [128], 1,024 packed bits.
+    """
+    codes = _codes(_spaced(values))
+    mixed = np.zeros(N_INPUT, np.int32)
+    mixed[: codes.size] = codes
+    mixed *= _signs()
+    folded = mixed.reshape(-1, N_BITS).sum(axis=0)  # rows 0..1023 of the 8,192-point transform see only this
+    return np.packbits(_hadamard(folded) > 0)
+
+
+def agreement_z(a: NDArray[np.uint8], b: NDArray[np.uint8], n_sketched: int) -> NDArray[np.float64]:
+    """Standard score of two sets of sketches under independence.
+
+    Args:
+        a: uint8 [p, 128].
+        b: uint8 [q, 128].
+        n_sketched: weights behind each sketch; few weights make independent bits agree more widely.
+
+    Returns:
+        float64 [p, q].
+    """
+    distance = np.bitwise_count(a[:, None, :] ^ b[None, :, :]).sum(axis=2, dtype=np.int32)
+    agreement: NDArray[np.float64] = 1 - 2 * distance / N_BITS
+    return agreement / score_spread(n_sketched)
+
+
+def score_spread(n_sketched: int) -> float:
+    """Standard deviation of 2 * agreement - 1 for independent weights."""
+    return float(np.sqrt(1 / N_BITS + _HALF_PI_INVERSE_SQUARED / max(min(n_sketched, N_INPUT), 1)))
+
+
+def _spaced(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if values.size <= N_INPUT:
+        return values
+    return values[np.arange(N_INPUT, dtype=np.int64) * values.size // N_INPUT]
+
+
+def _codes(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Centre by the lower median, scale by an order statistic of the deviations, round to 8 bits."""
+    middle = values.size // 2
+    deviation = values - np.partition(values, middle)[middle]
+    size = np.sort(np.abs(deviation))
+    nonzero = size[
+        np.searchsorted(size, 0, side="right") :
+    ]  # a pruned matrix is scaled by what is left of it
+    if nonzero.size == 0:
+        return np.zeros(values.size, np.int32)
+    scale = nonzero[nonzero.size // 2]
+    with np.errstate(over="ignore"):
+        return np.clip(np.rint(deviation / scale * np.float32(32)), -127, 127).astype(np.int32)
+
+
+@lru_cache(maxsize=1)
+def _signs() -> NDArray[np.int32]:
+    """8,192 fixed signs; from SHAKE-256, since random streams of libraries change between versions."""
+    bits = np.frombuffer(hashlib.shake_256(b"hubdna sketch 1").digest(N_INPUT // 8), np.uint8)
+    return np.unpackbits(bits).astype(np.int32) * 2 - 1
+
+
+def _hadamard(x: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Walsh-Hadamard transform of a power-of-two length; sums stay below 127 * 8192 < 2^31."""
+    step = 1
+    while step < x.size:
+        pairs = x.reshape(-1, 2, step)
+        x = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        step *= 2
+    return x

@@ -1,0 +1,65 @@
+"""What can go wrong, one class for each thing a caller can act on.
+
+Every message names the subject, what was expected, what was found and, where there is one, the next step. The
+library raises these; only the command line turns them into text and exit codes.
+"""
+
+
+class HubdnaError(Exception):
+    """Base of every error that hubdna raises on purpose."""
+
+
+class UsageError(HubdnaError):
+    """The request itself makes no sense: a malformed reference, an unknown option value."""
+
+
+class MissingExtraError(HubdnaError):
+    """A package of an optional extra is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'hubdna[{extra}]'")
+        self.package, self.extra = package, extra
+
+
+class FormatError(HubdnaError):
+    """A file is not what it claims to be; nothing of it is used."""
+
+    def __init__(self, filename: str, reason: str) -> None:
+        super().__init__(f"{filename}: {reason}")
+        self.filename, self.reason = filename, reason
+
+
+class NoWeightsError(HubdnaError):
+    """A repository holds no weights that hubdna can read."""
+
+
+class NoGenesError(HubdnaError):
+    """Weights were read, but nothing in them can serve as evidence."""
+
+
+class HubError(HubdnaError):
+    """The Hub did not give what was asked for."""
+
+
+class NotFoundError(HubError):
+    """Repository, revision or file does not exist, or is private to somebody else."""
+
+
+class GatedError(HubError):
+    """The repository is gated and this token has no access."""
+
+
+class RangeIgnoredError(HubError):
+    """The server answered a range request with the whole file; the body was not taken."""
+
+
+class RateLimitedError(HubError):
+    """The Hub kept answering 429 after every polite wait."""
+
+
+class IndexDirError(HubdnaError):
+    """An index directory is missing, damaged, or written by another scheme."""
+
+
+class CardError(HubdnaError):
+    """A model card's YAML cannot be read safely."""

@@ -1,0 +1,78 @@
+"""One pair of DNAs -> Evidence: everything the verdict may rest on, as numbers."""
+
+from __future__ import annotations
+
+import math
+
+from hubdna.evidence import fixed_points, pairing
+from hubdna.records import Bucket, Dna, Evidence, Gene
+
+
+def compare_dna(a: Dna, b: Dna) -> Evidence:
+    """Gather the evidence on whether two models share an origin.
+
+    Args:
+        a: weight DNA of one model.
+        b: weight DNA of the other.
+
+    Returns:
+        Evidence; `untestable` says why no test could be run, if so.
+    """
+    exact = _exact(a, b)
+    if a.scheme != b.scheme:
+        return _nothing(exact, f"schemes differ ({a.scheme} and {b.scheme}): compute both with one version")
+    pairs = pairing.pair_genes(a, b)
+    if not pairs:
+        return _nothing(exact, "no comparable genes: no tensors of equal shape have testable units in both")
+    if any(g.rows is None for pair in pairs for g in pair):
+        return _nothing(exact, "rows not at hand: a published index holds sketches only", pairs)
+    buckets = tuple(
+        bucket
+        for n_axis, members in sorted(fixed_points.assemble(pairs).items())
+        if (bucket := fixed_points.run_bucket(n_axis, members))
+    )
+    if not buckets:
+        return _nothing(
+            exact, "too few live units: a test needs 17 that are neither dead nor repeated", pairs
+        )
+    return _evidence(exact, pairs, buckets)
+
+
+def _evidence(exact: str | None, pairs: list[tuple[Gene, Gene]], buckets: tuple[Bucket, ...]) -> Evidence:
+    best = max(b.fixed_points for b in buckets)
+    weight = sum(b.n_columns * b.n_units for b in buckets)
+    return Evidence(
+        buckets=buckets,
+        log10_p=min(0.0, math.log10(len(buckets)) - fixed_points.log10_factorial(best)),
+        similarity=sum(b.similarity * b.n_columns * b.n_units for b in buckets) / weight,
+        n_genes=len(pairs),
+        n_rows=sum(len(g.live) for g, _ in pairs),
+        n_rows_equal=sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in pairs),
+        n_rows_cast=(_n_cast(pairs), _n_cast([(y, x) for x, y in pairs])),
+        exact=exact,
+        same_layout=all((x.tensor, x.shape, x.axis) == (y.tensor, y.shape, y.axis) for x, y in pairs),
+        detectable=min(fixed_points.POWER_Z / math.sqrt(b.n_columns) for b in buckets),
+    )
+
+
+def _exact(a: Dna, b: Dna) -> str | None:
+    if a.weights_sha256 and a.weights_sha256 == b.weights_sha256:
+        return "file"
+    return "content" if a.content is not None and a.content == b.content else None
+
+
+def _n_cast(pairs: list[tuple[Gene, Gene]]) -> int:
+    """Rows of the second gene that are the first one's, rounded to bfloat16 or float16."""
+    return sum(
+        int(((x.hashes[:, 1] == y.hashes[:, 0]) | (x.hashes[:, 2] == y.hashes[:, 0])).sum()) for x, y in pairs
+    )
+
+
+def _nothing(exact: str | None, reason: str, pairs: list[tuple[Gene, Gene]] | None = None) -> Evidence:
+    """Evidence without a test. Hashes may still speak: equal bits need no rows."""
+    pairs = pairs or []
+    return Evidence(
+        buckets=(), log10_p=None, similarity=None, n_genes=len(pairs), n_rows=sum(len(g.live) for g, _ in pairs),
+        n_rows_equal=sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in pairs), n_rows_cast=(0, 0), exact=exact,
+        same_layout=all(x.tensor == y.tensor for x, y in pairs), detectable=None, untestable=reason,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Bytes -> named tensors: reading weights by ranges, without running anything of a repository."""
