@@ -1,0 +1,257 @@
+"""Writing: from the client's upload to files in the folder.
+
+An upload has four steps. `preupload` says which files go to LFS; the LFS batch gives each of those a signed URL; the
+bytes are streamed to a temporary file whose sha256 must be the promised one before it counts as uploaded; the commit
+then names them, together with small files in base64, as one line of JSON each.
+
+A commit is prepared beside the repository and only then renamed into it, file by file under the Hub's lock: a reader
+sees all of it or nothing. The commit id follows from the files, so two Hubs with equal files have equal ids.
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hubdna.localhub.caller import parse_object
+from hubdna.localhub.files import META_NAME, RepoFile, blob_id, knows_content, safe_path, sha256_of, stored_as_lfs
+from hubdna.localhub.refusals import Refusal, bad_request
+from hubdna.localhub.repos import WORK_FOLDER, Commit, Hub, Repo, find_repo, read_meta_json, sha_of, timestamp
+
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(slots=True)
+class Draft:
+    """A commit as it is read line by line; the only noun here that grows."""
+
+    title: str = ""
+    message: str = ""
+    parent: str | None = None
+    #: New content by path: bytes of a small file, or the sha256 of an uploaded one.
+    added: dict[str, bytes | str] = field(default_factory=dict)
+    deleted: set[str] = field(default_factory=set)
+
+
+def preupload(repo: Repo, body: dict[str, Any]) -> dict[str, Any]:
+    """Say for each file whether it goes to LFS, and what the repository has under its name."""
+    present = {file.path: file for file in repo.files}
+    return {"files": [_upload_mode(file, present) for file in _objects(body.get("files"))]}
+
+
+def uploads_needed(hub: Hub, repo: Repo, body: dict[str, Any]) -> Iterator[tuple[str, int, bool]]:
+    """The objects of an LFS batch: sha256, size, and whether their bytes are still needed."""
+    for item in _objects(body.get("objects")):
+        oid, size = item.get("oid"), item.get("size")
+        if not isinstance(oid, str) or not SHA256.fullmatch(oid) or not isinstance(size, int) or size < 0:
+            raise bad_request("An LFS object needs a sha256 and a size")
+        yield oid, size, _content_of(hub, repo, oid) is None
+
+
+def upload_path(hub: Hub, oid: str) -> Path:
+    """Where an uploaded object lies until a commit takes it."""
+    return hub.root / WORK_FOLDER / "lfs" / oid
+
+
+def work_file(hub: Hub) -> Path:
+    """A new empty file on the same file system as the repositories."""
+    folder = hub.root / WORK_FOLDER / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder)
+    os.close(handle)
+    return Path(name)
+
+
+def keep_upload(hub: Hub, temporary: Path, oid: str) -> None:
+    """Make an upload visible to commits, once its sha256 has been checked."""
+    target = upload_path(hub, oid)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(target)
+
+
+def commit(hub: Hub, repo: Repo, raw: bytes, author: str) -> Commit:
+    """Apply a commit.
+
+    Raises:
+        Refusal: 400 for a malformed one, 412 if the repository has moved on from the parent it names.
+    """
+    draft = _read_draft(raw)
+    if draft.parent not in (None, sha_of(repo)):
+        raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+    _check_tree(repo, draft)
+    staged: dict[str, Path] = {}
+    try:
+        for path, content in draft.added.items():
+            staged[path] = _stage(hub, repo, content)
+        with hub.lock:
+            _apply(repo.folder, draft.deleted, staged)
+    finally:
+        for leftover in staged.values():
+            leftover.unlink(missing_ok=True)
+    for content in draft.added.values():
+        if isinstance(content, str):
+            upload_path(hub, content).unlink(missing_ok=True)
+    return _record(hub, repo, draft, author)
+
+
+def write_meta(hub: Hub, folder: Path, raw: dict[str, Any]) -> None:
+    """Replace `.hub.json` in one step."""
+    temporary = work_file(hub)
+    temporary.write_text(json.dumps(raw, indent=1), encoding="utf-8")
+    temporary.replace(folder / META_NAME)
+
+
+def now() -> str:
+    """This moment as the Hub writes it."""
+    return timestamp(datetime.now(UTC))
+
+
+def _upload_mode(file: dict[str, Any], present: dict[str, RepoFile]) -> dict[str, Any]:
+    path, size = safe_path(file.get("path")), file.get("size")
+    if not isinstance(size, int):
+        raise bad_request("size is not a number")
+    old = present.get(path)
+    lfs = stored_as_lfs(path, size)
+    known = old is not None and old.is_lfs == lfs and (not lfs or knows_content(old))
+    oid = (sha256_of(old) if lfs else blob_id(old)) if old and known else None
+    return {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False, "oid": oid}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise bad_request("Expected a list of objects")
+    return value
+
+
+def _read_draft(raw: bytes) -> Draft:
+    draft = Draft()
+    for line in raw.splitlines():
+        if line.strip():
+            entry = parse_object(line)
+            value = entry.get("value")
+            if not isinstance(value, dict):
+                raise bad_request("A line of a commit needs a key and a value")
+            _read_line(draft, entry.get("key"), value)
+    if not draft.title:
+        raise bad_request("A commit needs a summary")
+    return draft
+
+
+def _read_line(draft: Draft, key: object, value: dict[str, Any]) -> None:
+    match key:
+        case "header":
+            draft.title, draft.message = str(value.get("summary") or ""), str(value.get("description") or "")
+            draft.parent = value.get("parentCommit")
+        case "file":
+            draft.added[safe_path(value.get("path"))] = _decode(value)
+        case "lfsFile":
+            oid = value.get("oid")
+            if not isinstance(oid, str) or not SHA256.fullmatch(oid):
+                raise bad_request("oid is not a sha256")
+            draft.added[safe_path(value.get("path"))] = oid
+        case "deletedFile":
+            draft.deleted.add(safe_path(value.get("path")))
+        case "deletedFolder":
+            draft.deleted.add(safe_path(str(value.get("path")).rstrip("/")) + "/")
+        case _:
+            raise bad_request(f"Unknown operation: {key!r}")
+
+
+def _decode(value: dict[str, Any]) -> bytes:
+    content = value.get("content")
+    if not isinstance(content, str):
+        raise bad_request("content is not a string")
+    if value.get("encoding", "utf-8") != "base64":
+        return content.encode()
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError:
+        raise bad_request("content is not valid base64") from None
+
+
+def _check_tree(repo: Repo, draft: Draft) -> None:
+    """The new tree must be one: no deletion of what is not there, no file where a folder is."""
+    old = {file.path for file in repo.files}
+    for path in sorted(draft.deleted):
+        if path not in old and not (path.endswith("/") and any(name.startswith(path) for name in old)):
+            raise Refusal(404, f"Entry not found: {path}", "EntryNotFound")
+    paths = (old - _hit(old, draft.deleted)) | draft.added.keys()
+    folders = {path[:at] for path in paths for at, letter in enumerate(path) if letter == "/"}
+    if clash := sorted(paths & folders):
+        raise bad_request(f"Both a file and a folder: {clash[0]}")
+
+
+def _hit(paths: set[str], deleted: set[str]) -> set[str]:
+    folders = tuple(path for path in deleted if path.endswith("/"))
+    return {path for path in paths if path in deleted or path.startswith(folders)}
+
+
+def _content_of(hub: Hub, repo: Repo, oid: str) -> Path | None:
+    """Where the bytes of an LFS object are: uploaded, or already in the repository under some name."""
+    if upload_path(hub, oid).is_file():
+        return upload_path(hub, oid)
+    known = (file for file in repo.files if file.is_lfs and knows_content(file))
+    return next((file.stamp.path for file in known if sha256_of(file) == oid), None)
+
+
+def _stage(hub: Hub, repo: Repo, content: bytes | str) -> Path:
+    """Put new content into a file of its own, ready to be renamed into the repository."""
+    staged = work_file(hub)
+    if isinstance(content, bytes):
+        staged.write_bytes(content)
+    elif (source := _content_of(hub, repo, content)) is None:
+        staged.unlink()
+        raise bad_request(f"LFS object {content} was not uploaded")
+    elif source == upload_path(hub, content):
+        # Two names of one object share its bytes; nobody writes into a file in place.
+        staged.unlink()
+        staged.hardlink_to(source)
+    else:
+        shutil.copyfile(source, staged)
+    staged.chmod(0o644)
+    return staged
+
+
+def _apply(folder: Path, deleted: set[str], staged: dict[str, Path]) -> None:
+    for path in sorted(deleted):
+        if path.endswith("/"):
+            shutil.rmtree(folder / path)
+        else:
+            (folder / path).unlink()
+        _prune((folder / path).parent, folder)
+    for path, source in staged.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def _prune(path: Path, top: Path) -> None:
+    """Git has no empty folders."""
+    while path != top and not any(path.iterdir()):
+        path.rmdir()
+        path = path.parent
+
+
+def _record(hub: Hub, repo: Repo, draft: Draft, author: str) -> Commit:
+    """Write the commit into `.hub.json`. What was declared about replaced files no longer holds."""
+    raw = read_meta_json(repo.folder)
+    raw.pop("sha", None)
+    if isinstance(hashes := raw.get("lfs_sha256"), dict):
+        gone = draft.added.keys() | _hit(set(hashes), draft.deleted)
+        raw["lfs_sha256"] = {path: value for path, value in hashes.items() if path not in gone}
+    moment = now()
+    raw["last_modified"] = moment
+    write_meta(hub, repo.folder, raw)
+    sha = sha_of(find_repo(hub, repo.id, authorized=True))
+    made = Commit(sha, draft.title, draft.message, moment, author)
+    history = raw.get("history") if isinstance(raw.get("history"), list) else []
+    raw["history"] = [{name: getattr(made, name) for name in Commit.__slots__}, *(history or [])]
+    write_meta(hub, repo.folder, raw)
+    return made

@@ -1,0 +1,57 @@
+"""Files: `/resolve/` on the Hub, and the CDN that large ones are redirected to.
+
+Small text files are answered directly. Weights get a 302 to the second port with a signed, expiring URL, as on the
+Hub; the redirect already carries size, hash and commit, which is all that a HEAD request wants. The bytes themselves
+are starlette's `FileResponse`: it streams, and answers ranges with 206 and 416. `X-Xet-Hash` is never sent: clients
+would turn to a protocol that is not spoken here.
+"""
+
+from urllib.parse import quote, unquote
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from hubdna.localhub.caller import hub_of, is_authorized, path_of, repo_of, revision_of
+from hubdna.localhub.files import RepoFile, identity_of, knows_content, sha256_of
+from hubdna.localhub.refusals import gated
+from hubdna.localhub.repos import Hub, Repo, file_in, find_repo
+from hubdna.localhub.signing import check_signature, signed
+
+OCTETS = "application/octet-stream"
+
+
+def resolve(request: Request) -> Response:
+    """Answer a file, or the way to it."""
+    repo = repo_of(request)
+    if repo.meta.gated and not is_authorized(request):
+        raise gated(repo.id, authorized=False)
+    commit = {"X-Repo-Commit": revision_of(request, repo)}
+    file = file_in(repo, path_of(request))
+    if file.is_lfs:
+        return Response(status_code=302, headers={**commit, **_redirect(hub_of(request), repo, file)})
+    return FileResponse(file.stamp.path, headers={**commit, "ETag": _etag(file)}, media_type="text/plain")
+
+
+def deliver(request: Request) -> Response:
+    """The CDN: no token, no revision, only a signature."""
+    hub = hub_of(request)
+    check_signature(hub.secret, request)
+    org, name = (unquote(request.path_params[part]) for part in ("org", "name"))
+    # The signature was given to somebody who was allowed to read the file.
+    file = file_in(find_repo(hub, f"{org}/{name}", authorized=True), path_of(request))
+    return FileResponse(file.stamp.path, headers={"ETag": _etag(file)}, media_type=OCTETS)
+
+
+def _redirect(hub: Hub, repo: Repo, file: RepoFile) -> dict[str, str]:
+    headers = {
+        "Location": hub.cdn_endpoint + signed(hub.secret, quote(f"/{repo.id}/{file.path}")),
+        "Accept-Ranges": "bytes",
+        "X-Linked-Size": str(file.size),
+        "ETag": _etag(file),
+    }
+    # Without it clients take the ETag, which need not be a sha256: better than hashing 14 GB while they wait.
+    return {**headers, "X-Linked-Etag": f'"{sha256_of(file)}"'} if knows_content(file) else headers
+
+
+def _etag(file: RepoFile) -> str:
+    return f'"{identity_of(file)}"'

@@ -1,0 +1,160 @@
+"""The handlers of everything that changes a Hub: repositories, uploads, commits.
+
+They read the request, check that the caller has a token, and leave the work to `commits`.
+"""
+
+import hashlib
+import shutil
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from hubdna.localhub import commits
+from hubdna.localhub.caller import (
+    check_main,
+    hub_of,
+    read_body,
+    read_json,
+    repo_of,
+    user_of,
+)
+from hubdna.localhub.cards import MetadataError, metadata_block, parse_metadata
+from hubdna.localhub.refusals import Refusal, bad_request
+from hubdna.localhub.repos import WORK_FOLDER, Hub, find_repo, folder_of
+from hubdna.localhub.signing import check_signature, signed
+
+
+async def create_repo(request: Request) -> Response:
+    """Make an empty repository."""
+    user = user_of(request)
+    body = await read_json(request)
+    return await run_in_threadpool(_create, hub_of(request), user, body)
+
+
+async def delete_repo(request: Request) -> Response:
+    """Remove a repository with all its files."""
+    user = user_of(request)
+    body = await read_json(request)
+    return await run_in_threadpool(_delete, hub_of(request), user, body)
+
+
+async def validate_yaml(request: Request) -> Response:
+    """Check a card before it is committed."""
+    body = await read_json(request)
+    content = body.get("content")
+    if not isinstance(content, str):
+        raise bad_request("content is not a string")
+    try:
+        await run_in_threadpool(parse_metadata, metadata_block(content) or "")
+    except MetadataError as problem:
+        return JSONResponse({"errors": [{"message": str(problem)}], "warnings": []}, status_code=400)
+    return JSONResponse({"errors": [], "warnings": []})
+
+
+async def preupload(request: Request) -> Response:
+    """Sort the files of an upload into LFS and regular."""
+    user_of(request)
+    check_main(unquote(request.path_params["revision"]))
+    body = await read_json(request)
+
+    def answer() -> Response:
+        return JSONResponse(commits.preupload(repo_of(request), body))
+
+    return await run_in_threadpool(answer)
+
+
+async def lfs_batch(request: Request) -> Response:
+    """Give each LFS object a place to be uploaded to, unless its bytes are here already."""
+    user_of(request)
+    hub = hub_of(request)
+    body = await read_json(request)
+
+    def answer() -> Response:
+        needed = commits.uploads_needed(hub, repo_of(request), body)
+        content = {"transfer": "basic", "objects": [_batch_object(hub, *item) for item in needed]}
+        return JSONResponse(content, media_type="application/vnd.git-lfs+json")
+
+    return await run_in_threadpool(answer)
+
+
+async def lfs_upload(request: Request) -> Response:
+    """Take the bytes of one LFS object; they count only if they have the promised size and sha256."""
+    hub = hub_of(request)
+    check_signature(hub.secret, request)
+    oid, size = request.path_params["oid"], int(request.query_params["size"])
+    temporary = await run_in_threadpool(commits.work_file, hub)
+    try:
+        digest, n_bytes = hashlib.sha256(), 0
+        with temporary.open("wb") as file:
+            async for chunk in request.stream():
+                n_bytes += len(chunk)
+                if n_bytes > size:
+                    raise Refusal(413, f"More than the promised {size} bytes")
+                digest.update(chunk)
+                file.write(chunk)
+        if (digest.hexdigest(), n_bytes) != (oid, size):
+            raise bad_request(f"The uploaded bytes are not {oid}")
+        await run_in_threadpool(commits.keep_upload, hub, temporary, oid)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Response()
+
+
+async def commit(request: Request) -> Response:
+    """Apply a commit to `main`."""
+    user = user_of(request)
+    check_main(unquote(request.path_params["revision"]))
+    if request.query_params.get("create_pr"):
+        raise Refusal(501, "The local Hub has no pull requests")
+    hub = hub_of(request)
+    raw = await read_body(request)
+
+    def answer() -> Response:
+        repo = repo_of(request)
+        made = commits.commit(hub, repo, raw, user)
+        url = f"{hub.endpoint}/{repo.id}/commit/{made.id}"
+        return JSONResponse({"success": True, "commitOid": made.id, "commitUrl": url, "hookOutput": ""})
+
+    return await run_in_threadpool(answer)
+
+
+def _named_repo(user: str, body: dict[str, Any]) -> str:
+    if body.get("type") not in (None, "model"):
+        raise bad_request("The local Hub serves models only")
+    return f"{body.get('organization') or user}/{body.get('name')}"
+
+
+def _create(hub: Hub, user: str, body: dict[str, Any]) -> Response:
+    repo_id = _named_repo(user, body)
+    folder = folder_of(hub, repo_id)
+    if folder is None:
+        raise bad_request(f"Invalid repository name: {repo_id}")
+    answer = {"url": f"{hub.endpoint}/{repo_id}", "name": repo_id, "id": repo_id}
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return JSONResponse({**answer, "error": "You already created this model repo"}, status_code=409)
+    private = body.get("visibility") == "private" or body.get("private") is True
+    moment = commits.now()
+    commits.write_meta(hub, folder, {"created_at": moment, "last_modified": moment, "private": private})
+    return JSONResponse(answer)
+
+
+def _delete(hub: Hub, user: str, body: dict[str, Any]) -> Response:
+    repo = find_repo(hub, _named_repo(user, body), authorized=True)
+    grave = commits.work_file(hub).with_suffix(".deleted")
+    # One rename makes it vanish; removing its files may then take as long as it takes.
+    repo.folder.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)
+    grave.with_suffix("").unlink(missing_ok=True)
+    return JSONResponse({})
+
+
+def _batch_object(hub: Hub, oid: str, size: int, needed: bool) -> dict[str, Any]:
+    if not needed:
+        return {"oid": oid, "size": size}
+    href = hub.endpoint + signed(hub.secret, quote(f"/{WORK_FOLDER}/lfs/{oid}"), f"size={size}")
+    return {"oid": oid, "size": size, "actions": {"upload": {"href": href, "header": {}}}}
