@@ -21,15 +21,17 @@ initialisation; below 0.5 a shared seed could explain a common origin, so findin
 NULL_FIXED_POINTS = 4
 """A bucket with at most four fixed points looks independent: P(K >= 5) is 0.4 %."""
 
+_COMPONENT = (
+    "one group of units is equal bit for bit while all others look independent: a shared component or a fixed buffer"
+)
+
 Ruling = tuple[Origin, str | None, Direction, Certainty, str | None]
 
 
 def judge(evidence: Evidence) -> Verdict:
     """Draw the verdict that the evidence supports, and nothing more."""
     origin, relation, direction, certainty, because = _rule(evidence)
-    return Verdict(
-        origin, relation, direction, certainty, evidence.log10_p, evidence.similarity, (), evidence, because
-    )
+    return Verdict(origin, relation, direction, certainty, evidence.log10_p, evidence.similarity, (), evidence, because)
 
 
 def _rule(e: Evidence) -> Ruling:
@@ -61,8 +63,7 @@ def _rule(e: Evidence) -> Ruling:
 
 def _rule_common(e: Evidence) -> Ruling:
     if _only_a_component(e.buckets):
-        because = "one group of units is equal bit for bit while all others look independent: a shared component or a fixed buffer"
-        return "undecided", "component", "undirected", "none", because
+        return "undecided", "component", "undirected", "none", _COMPONENT
     if e.n_rows_equal < e.n_rows:
         for n_cast, direction in zip(e.n_rows_cast, ("b-from-a", "a-from-b"), strict=True):
             if n_cast == e.n_rows:
@@ -75,9 +76,5 @@ def _rule_common(e: Evidence) -> Ruling:
 def _only_a_component(buckets: tuple[Bucket, ...]) -> bool:
     """Whether every bucket beyond chance is bit-equal throughout, and a bucket that could have shown more is not."""
     beyond = [b for b in buckets if -log10_factorial(b.fixed_points) <= NO_EVIDENCE_LOG10_P]
-    null = [
-        b
-        for b in buckets
-        if b.fixed_points <= NULL_FIXED_POINTS and b.n_columns * MAX_DETECTABLE**2 >= 2.3**2
-    ]
+    null = [b for b in buckets if b.fixed_points <= NULL_FIXED_POINTS and b.n_columns * MAX_DETECTABLE**2 >= 2.3**2]
     return bool(null) and all(b.n_bit_equal == b.n_units * b.n_genes for b in beyond)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from hubdna.dna.genes import n_tested
+from hubdna.dna.sketch import N_BITS
 from hubdna.errors import FormatError
-from hubdna.records import Dna, Gene, ModelRef
+from hubdna.records import Dna, Gene, ModelRef, TensorInfo
 from hubdna.sources import safetensors
 
 SCHEMA = "hubdna.dna/1"
@@ -36,7 +37,7 @@ def encode(dna: Dna, *, publish: bool = False) -> bytes:
     arrays: dict[str, NDArray[Any]] = {
         "live": _join([g.live.astype(np.uint8) for g in dna.genes], np.uint8),
         "hashes": _join([g.hashes.reshape(-1) for g in dna.genes], np.uint64),
-        "sketches": np.stack([g.sketch for g in dna.genes]),
+        "sketches": _join([g.sketch for g in dna.genes], np.uint8),
     }
     with_rows = not publish and all(g.rows is not None for g in dna.genes)
     if with_rows:
@@ -58,9 +59,7 @@ def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
     """Read a DNA back. Raises FormatError, naming `name`, for anything that is not a sound .dna file."""
     try:
         length = int.from_bytes(data[:8], "little")
-        infos = {
-            t.name: t for t in safetensors.parse_header(data[8 : 8 + length], name, len(data) - 8 - length)
-        }
+        infos = {t.name: t for t in safetensors.parse_header(data[8 : 8 + length], name, len(data) - 8 - length)}
         meta = json.loads(data[8 : 8 + length]).get("__metadata__", {})
         if meta.get("schema") != SCHEMA:
             raise FormatError(
@@ -68,16 +67,11 @@ def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
                 f"expected schema {SCHEMA}, found {str(meta.get('schema'))[:40]!r}: written by another version?",
             )
         about = json.loads(meta["about"])
-        arrays = {
-            t.name: np.frombuffer(data, _DTYPES[t.name], offset=t.data_offsets[0], count=math.prod(t.shape))
-            for t in infos.values()
-        }
+        arrays = {name: _array(data, t) for name, t in infos.items()}
         genes = _genes(about, arrays)
         anchors = arrays["anchors"].reshape(infos["anchors"].shape) if "anchors" in arrays else None
     except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
-        raise FormatError(
-            name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]}"
-        ) from None
+        raise FormatError(name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]}") from None
     return Dna(ref or ModelRef(name), meta["scheme"], genes, anchors, about["content"], about["n_tensors"])
 
 
@@ -90,6 +84,11 @@ _DTYPES = {
     "rows": np.dtype("i1"), "scales": np.dtype("<f4"), "live": np.dtype("u1"),
     "hashes": np.dtype("<u8"), "sketches": np.dtype("u1"), "anchors": np.dtype("i1"),
 }  # fmt: skip
+
+
+def _array(data: bytes, info: TensorInfo) -> NDArray[Any]:
+    dtype: np.dtype[Any] = _DTYPES[info.name]
+    return np.frombuffer(data, dtype, offset=info.data_offsets[0], count=math.prod(info.shape))
 
 
 def _join(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
@@ -105,10 +104,10 @@ def _canonical(data: bytes) -> bytes:
 
 
 def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene, ...]:
-    if tuple(about["columns"]) != _COLUMNS or not 0 < len(about["genes"]) <= _MAX_GENES:
+    if tuple(about["columns"]) != _COLUMNS or len(about["genes"]) > _MAX_GENES:
         raise ValueError("gene table has unexpected columns or length")
     genes, unit, weight = [], 0, 0
-    sketches = arrays["sketches"].reshape(len(about["genes"]), -1)
+    sketches = arrays["sketches"].reshape(-1, N_BITS // 8)
     for i, row in enumerate(about["genes"]):
         entry = dict(zip(_COLUMNS, row, strict=True))
         shape, axis = tuple(int(n) for n in entry["shape"]), int(entry["axis"])

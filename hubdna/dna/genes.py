@@ -114,9 +114,7 @@ def bit_hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     A copy that was cast has the parent's rounded hash as its exact one.
     """
     with np.errstate(over="ignore"):  # beyond float16's range: infinity, which hashes like any other value
-        casts = [
-            rows.astype(t).astype(np.float32) + 0.0 for t in (np.float32, ml_dtypes.bfloat16, np.float16)
-        ]
+        casts = [rows.astype(t).astype(np.float32) + 0.0 for t in (np.float32, ml_dtypes.bfloat16, np.float16)]
     return np.array(
         [[int.from_bytes(hashlib.blake2b(c[i].tobytes(), digest_size=8).digest(), "little") for c in casts] for i in range(len(rows))],
         np.uint64,

@@ -63,7 +63,8 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
 
     Raises:
         FormatError: a file is not what it claims to be.
-        NoGenesError: nothing in the weights can serve as evidence.
+        NoGenesError: nothing in the weights can serve as evidence, not even all their bits (a model that was read
+            whole can at least be known as a copy).
         HubError: the bytes could not be had.
     """
     budget = BUDGETS[level]
@@ -82,7 +83,7 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
             budget.n_anchors,
         )
         found, anchors, content = *_read_parts(reader, floats, axes, remaining, level, skipped), None
-    if not found:
+    if not found and (content is None or any("NaN" in s.reason for s in skipped)):
         raise NoGenesError(f"{ref}: no testable units: {_why_none(infos, floats, axes, skipped)}")
     sha256 = tuple(s for f in files if (s := reader.sha256(f)))
     return Dna(
@@ -120,7 +121,7 @@ def _why_none(
 
 def _read_whole(
     reader: ByteReader, infos: list[TensorInfo], axes: dict[str, tuple[int, ...]], skipped: list[Skipped]
-) -> tuple[list[Gene], str, NDArray[np.float32] | None]:
+) -> tuple[list[Gene], str | None, NDArray[np.float32] | None]:
     """Every float tensor, one at a time: genes of all testable axes, the digest of all bits, the token table."""
     found: list[Gene] = []
     digests: list[bytes] = []
@@ -136,7 +137,7 @@ def _read_whole(
         for axis in axes.get(info.name, ()):
             cut = tensor[(slice(None),) * axis + (slice(genes.n_read(info.shape, axis)),)]
             _collect(found, skipped, info, axis, cut)
-    content = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest()
+    content = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest() if digests else None
     return sorted(found, key=lambda g: (roles.natural(g.tensor), g.axis)), content, table
 
 
@@ -152,11 +153,7 @@ def _tensors(reader: ByteReader, infos: list[TensorInfo]) -> Iterator[tuple[Tens
         batch.append(info)
         following = infos[i + 1] if i + 1 < len(infos) else None
         begin = batch[0].data_offsets[0]
-        if (
-            following
-            and following.filename == info.filename
-            and following.data_offsets[1] - begin <= 64_000_000
-        ):
+        if following and following.filename == info.filename and following.data_offsets[1] - begin <= 64_000_000:
             continue
         spans = [t.data_offsets for t in batch]
         data = read_spans(reader, info.filename, spans)
@@ -206,7 +203,8 @@ def _choose(
     room = max(min(n_bytes // price, n_requests) - len(first), 0)
     if len(rest) > room:
         rest = [rest[i * len(rest) // room] for i in range(room)] if room else []
-    chosen, cost = [], 0
+    chosen: list[TensorInfo] = []
+    cost = 0
     for info in first + rest:
         cost += genes.n_read(info.shape, 0) * _row_bytes(info)
         if cost <= n_bytes and len(chosen) < n_requests:

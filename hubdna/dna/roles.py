@@ -42,9 +42,7 @@ _COMPONENT = re.compile(
     r"(?:^|[._/])(vision_tower|vision_model|visual|image_encoder|audio_tower|audio_encoder|language_model|text_model"
     r"|text_encoder|encoder|decoder|unet|vae|transformer|backbone)(?=[._/])"
 )
-_TOKEN_TABLE = re.compile(
-    r"embed_tokens|word_embeddings|wte|tok_embeddings|token_embd|shared\.weight|embed_in", re.I
-)
+_TOKEN_TABLE = re.compile(r"embed_tokens|word_embeddings|wte|tok_embeddings|token_embd|shared\.weight|embed_in", re.I)
 
 
 def role_of(info: TensorInfo) -> str:
@@ -90,7 +88,7 @@ def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
     Returns:
         Storage axes by tensor name; tensors without any are left out.
     """
-    candidates = [t for t in infos if len(_long_axes(t)) >= 1 and role_of(t) not in ("attention", "label")]
+    candidates = [t for t in infos if _is_map(t) and role_of(t) not in ("attention", "label")]
     streams = _streams(infos)
     two_sided = _sides(candidates, 0) & _sides(candidates, 1)
     axes = {
@@ -98,6 +96,11 @@ def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
         for t in candidates
     }
     return {name: found for name, found in axes.items() if found}
+
+
+def _is_map(info: TensorInfo) -> bool:
+    """Whether a tensor has a long axis and at least one more: vectors have no rows to compare."""
+    return bool(_long_axes(info)) and sum(n > 1 for n in info.shape) >= 2
 
 
 def _long_axes(info: TensorInfo) -> list[int]:
@@ -136,9 +139,7 @@ def _streams(infos: Sequence[TensorInfo]) -> set[int]:
         if len(_long_axes(info)) >= 2:
             by_component.setdefault(component_of(info.name), []).append(info)
     for group in by_component.values():
-        attention = Counter(
-            n for t in group if role_of(t) == "attention" for n in set(t.shape) if n >= MIN_AXIS
-        )
+        attention = Counter(n for t in group if role_of(t) == "attention" for n in set(t.shape) if n >= MIN_AXIS)
         if attention:
             streams.add(attention.most_common(1)[0][0])
             streams.update(t.shape[0] for t in group if role_of(t) == "attention" and len(set(t.shape)) == 1)

@@ -70,9 +70,7 @@ def _codes(values: NDArray[np.float32]) -> NDArray[np.int32]:
     middle = values.size // 2
     deviation = values - np.partition(values, middle)[middle]
     size = np.sort(np.abs(deviation))
-    nonzero = size[
-        np.searchsorted(size, 0, side="right") :
-    ]  # a pruned matrix is scaled by what is left of it
+    nonzero = size[np.searchsorted(size, 0, side="right") :]  # a pruned matrix is scaled by what is left of it
     if nonzero.size == 0:
         return np.zeros(values.size, np.int32)
     scale = nonzero[nonzero.size // 2]
@@ -84,7 +82,8 @@ def _codes(values: NDArray[np.float32]) -> NDArray[np.int32]:
 def _signs() -> NDArray[np.int32]:
     """8,192 fixed signs; from SHAKE-256, since random streams of libraries change between versions."""
     bits = np.frombuffer(hashlib.shake_256(b"hubdna sketch 1").digest(N_INPUT // 8), np.uint8)
-    return np.unpackbits(bits).astype(np.int32) * 2 - 1
+    signs: NDArray[np.int32] = np.unpackbits(bits).astype(np.int32) * 2 - 1
+    return signs
 
 
 def _hadamard(x: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -64,7 +64,7 @@ def ordered(block: NDArray[np.float32]) -> bool:
 
 
 def live_units(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """bool [m]: units that are neither constant nor a repetition (up to scale and sign) of another one."""
+    """Find units (bool [m]) that are neither constant nor a repetition (up to scale and sign) of another one."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1)
     live = norms > 1e-12 * max(float(norms.max(initial=0.0)), 1e-30)

@@ -32,9 +32,7 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
         if (bucket := fixed_points.run_bucket(n_axis, members))
     )
     if not buckets:
-        return _nothing(
-            exact, "too few live units: a test needs 17 that are neither dead nor repeated", pairs
-        )
+        return _nothing(exact, "too few live units: a test needs 17 that are neither dead nor repeated", pairs)
     return _evidence(exact, pairs, buckets)
 
 
@@ -63,9 +61,7 @@ def _exact(a: Dna, b: Dna) -> str | None:
 
 def _n_cast(pairs: list[tuple[Gene, Gene]]) -> int:
     """Rows of the second gene that are the first one's, rounded to bfloat16 or float16."""
-    return sum(
-        int(((x.hashes[:, 1] == y.hashes[:, 0]) | (x.hashes[:, 2] == y.hashes[:, 0])).sum()) for x, y in pairs
-    )
+    return sum(int(((x.hashes[:, 1] == y.hashes[:, 0]) | (x.hashes[:, 2] == y.hashes[:, 0])).sum()) for x, y in pairs)
 
 
 def _nothing(exact: str | None, reason: str, pairs: list[tuple[Gene, Gene]] | None = None) -> Evidence:

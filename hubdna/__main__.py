@@ -1,0 +1,5 @@
+"""`python -m hubdna`."""
+
+from hubdna.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""The auditor: REF -> Audit. Compute or look up the DNA, find relatives, test what the card declares, run the rules."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from hubdna import __version__
+from hubdna.card import claim_of_data, read_claim
+from hubdna.dna.read import SCHEME
+from hubdna.errors import CardError, HubdnaError
+from hubdna.evidence.compare import compare_dna
+from hubdna.models import Loaded, Loader
+from hubdna.records import Audit, Claim, ModelRef, Provenance, Skipped, Verdict
+from hubdna.rules import RULES, Case, Declared
+from hubdna.search import nearest, retest
+from hubdna.store import Entry, IndexDir
+from hubdna.verdict import judge
+
+
+@dataclass
+class Auditor:
+    """Audits models against one index.
+
+    Attributes:
+        index: where relatives are looked for.
+        loader: reads models that the index does not hold, and cards.
+        foundations: models that most descend from (the recipe's list).
+        k: relatives listed.
+    """
+
+    index: IndexDir
+    loader: Loader
+    foundations: frozenset[str] = frozenset()
+    k: int = 10
+    bases: dict[str, frozenset[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        declared: dict[str, set[str]] = defaultdict(set)
+        for entry in self.index.entries():
+            for base in entry.claim.base_models:
+                declared[base].add(entry.ref.repo_id)
+        self.bases = {base: frozenset(by) for base, by in declared.items()}
+
+    def audit(self, refs: Iterable[ModelRef]) -> Iterator[Audit]:
+        """Audit models one by one; what could not be done is in `skipped`, never an exception."""
+        provenance = Provenance(
+            self.index.digest(), str(self.index.path), sum(1 for _ in self.index.entries()), SCHEME, __version__,
+            datetime.datetime.now(datetime.UTC).date().isoformat(),
+        )  # fmt: skip
+        for ref in refs:
+            try:
+                yield replace(self._audit_one(ref), provenance=provenance)
+            except HubdnaError as error:
+                yield Audit(ref, Claim(), (), (), provenance, (Skipped(str(ref), str(error)),))
+
+    def _audit_one(self, ref: ModelRef) -> Audit:
+        model = self.loader.load(ref, self.index)
+        skipped: list[Skipped] = []
+        card, claim = self._claim(model, skipped)
+        matches = tuple(nearest(model.dna, self.index, self.k, self.loader.rows))
+        declared = tuple(self._declared(model, base) for base in claim.base_models)
+        case = Case(
+            ref, claim, card, model.snapshot.created_at, matches, declared, self.foundations, self.bases
+        )  # fmt: skip
+        findings = tuple(f for rule in RULES.values() for f in rule(case))
+        return Audit(model.snapshot.ref, claim, matches, findings, None, tuple(skipped))
+
+    def _claim(self, model: Loaded, skipped: list[Skipped]) -> tuple[str | None, Claim]:
+        """The README's claim with lines; the listing's when the README cannot be read."""
+        text = self.loader.card(model.snapshot.ref)
+        if text is None:
+            return None, claim_of_data(model.snapshot.card_data)
+        try:
+            return text, read_claim(text)
+        except CardError as error:
+            skipped.append(Skipped(f"{model.snapshot.ref}/README.md", str(error)))
+            return None, claim_of_data(model.snapshot.card_data)
+
+    def _declared(self, model: Loaded, base: str) -> Declared:
+        try:
+            return Declared(base, self._test(model, base))
+        except HubdnaError as error:
+            return Declared(base, None, str(error))
+
+    def _test(self, model: Loaded, base: str) -> Verdict:
+        entry: Entry | None = self.index.get(base)
+        if entry is not None:
+            return retest(model.dna, entry, self.index, self.loader.rows)
+        return judge(compare_dna(model.dna, self.loader.load(ModelRef.parse(base), None).dna))

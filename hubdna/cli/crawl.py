@@ -1,0 +1,125 @@
+"""`hubdna crawl`: bring models of a Hub into an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hubdna.cli.options import Endpoint, Quiet, Read, ReadOption, Token
+from hubdna.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hubdna.hub import Hub
+    from hubdna.records import Snapshot
+    from hubdna.store import IndexDir
+
+EXAMPLES = (
+    "Examples: hubdna crawl --index DIR --filter text-generation --limit 500 | hubdna crawl --index DIR --list models.txt"
+)
+
+
+def crawl(
+    index: Annotated[Path | None, typer.Option(help="Index directory [default: yours].", metavar="DIR")] = None,
+    filter: Annotated[list[str] | None, typer.Option(help="Only models with this tag; may be repeated.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only models of this organisation or user.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many models.", min=1)] = None,
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="A file with one model a line, or a recipe.toml.", metavar="FILE")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Models in flight.", min=1, max=64)] = 8,
+    shard: Annotated[str, typer.Option(help="Take the i-th of n shards of the models.", metavar="i/n")] = "1/1",
+    private: Annotated[bool, typer.Option("--private", help="Also take private and gated models.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be read.")] = False,
+    read: ReadOption = Read.small,
+    endpoint: Endpoint = None,
+    token: Token = None,
+    quiet: Quiet = False,
+) -> None:
+    """Crawl models into an index: parallel, resumable, polite; run it again to go on where it stopped."""
+    from hubdna.crawl import in_shard
+    from hubdna.hub import Hub
+    from hubdna.seed import user_index
+    from hubdna.store import IndexDir
+
+    number, count = _shard(shard)
+    hub = Hub(endpoint, token)
+    models = _listed(hub, list_file, limit) if list_file else hub.models(tuple(filter or ()), author, limit)
+    chosen = (s for s in models if in_shard(s.ref.repo_id, number - 1, count))
+    with IndexDir(index or user_index(), create=True) as store:
+        if plan:
+            _plan(chosen, store, read)
+        else:
+            _run(hub, store, chosen, read, workers, private, quiet)
+
+
+def _run(
+    hub: Hub, store: IndexDir, chosen: Iterator[Snapshot], read: Read, workers: int, private: bool, quiet: bool
+) -> None:
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from hubdna.crawl import crawl as run
+
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    counts: Counter[str] = Counter()
+    n_bytes = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("crawling", total=None)
+        for step in run(hub, store, chosen, level=read.value, workers=workers, private=private):
+            counts[step.outcome] += 1
+            n_bytes += step.n_bytes
+            progress.update(task, advance=1, description=f"{n_bytes / 1e6:.1f} MB")
+            if step.outcome == "skipped":
+                progress.console.print(f"skipped {step.repo_id}: {step.reason}", markup=False)
+        progress.update(task, total=counts.total())
+    said = ", ".join(f"{counts[o]} {o}" for o in ("stored", "copy", "unchanged", "skipped") if counts[o]) or "no models"
+    console.print(f"{said}; {n_bytes / 1e6:.2f} MB read; index {store.path} holds {sum(1 for _ in store.entries())} models")
+
+
+def _plan(chosen: Iterator[Snapshot], store: IndexDir, read: Read) -> None:
+    from hubdna.dna.read import BUDGETS
+
+    budget, todo, have, without = BUDGETS[read.value], 0, 0, 0
+    for snapshot in chosen:
+        entry = store.get(snapshot.ref.repo_id)
+        if entry is not None and entry.ref.sha == snapshot.ref.sha:
+            have += 1
+        elif any(f.endswith(".safetensors") for f in snapshot.files):
+            todo += 1
+        else:
+            without += 1
+    most = f"at most {todo * budget.n_bytes / 1e6:.0f} MB in {todo * budget.n_requests} requests" if read != "full" else ""
+    typer.echo(f"{todo} models to read {most}; {have} already there; {without} without safetensors weights")
+
+
+def _listed(hub: Hub, path: Path, limit: int | None) -> Iterator[Snapshot]:
+    """Resolve the models of a list file; one that cannot be found is reported and passed over by the crawl."""
+    from itertools import islice
+
+    from hubdna.errors import HubError
+    from hubdna.records import ModelRef
+    from hubdna.seed import foundations
+
+    try:
+        names = foundations(path) if path.suffix == ".toml" else path.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--list {path}: {error}") from None
+    for name in islice(names, limit):
+        try:
+            yield hub.snapshot(ModelRef.parse(name))
+        except HubError as error:
+            typer.echo(f"skipped {name}: {error}", err=True)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"--shard {text!r}: expected i/n with 1 <= i <= n")
+    return int(number), int(count)

@@ -1,0 +1,81 @@
+"""Options that mean the same in every command, and how a report leaves the program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hubdna import __version__
+from hubdna.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class Read(StrEnum):
+    """How much of a model's weights is read."""
+
+    small = "small"
+    standard = "standard"
+    full = "full"
+
+
+class Format(StrEnum):
+    """What a report looks like."""
+
+    text = "text"
+    json = "json"
+
+
+Endpoint = Annotated[str | None, typer.Option(help="Base address of the Hub [default: HF_ENDPOINT].", metavar="URL")]
+Token = Annotated[str | None, typer.Option(help="Access token [default: the one you are logged in with].")]
+ReadOption = Annotated[Read, typer.Option(help="How much to read: 4 MB, 16 MB, or everything.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="What the report looks like.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report there instead of stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+IndexOption = Annotated[
+    Path | None, typer.Option("--index", help="Index directory [default: yours, else the shipped seed].", metavar="DIR")
+]
+
+
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Where does a model come from? Reads a few MB of its weights and says who shares its origin."""
+    if show:
+        typer.echo(f"hubdna {__version__}")
+        raise typer.Exit
+
+
+def emit(
+    format: Format, output: Path | None, as_text: Callable[[], RenderableType], as_json: Callable[[], str]
+) -> None:
+    """Write one report, to stdout or to a file; the file is opened only when the report is complete."""
+    if format is Format.json:
+        report = as_json()
+        if output is None:
+            sys.stdout.write(report)
+        else:
+            _write(output, report)
+        return
+    from rich.console import Console
+
+    if output is None:
+        Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(as_text())
+        return
+    buffer = StringIO()
+    Console(file=buffer, highlight=False, width=120, color_system=None).print(as_text())
+    _write(output, buffer.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"--output {path}: {error.strerror}") from None

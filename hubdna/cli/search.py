@@ -1,0 +1,51 @@
+"""`hubdna search`: the nearest relatives of a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hubdna.cli.options import (
+    Endpoint,
+    Format,
+    FormatOption,
+    IndexOption,
+    Output,
+    Read,
+    ReadOption,
+    Token,
+    emit,
+)
+
+EXAMPLES = "Examples: hubdna search org/name --index DIR | hubdna search ./my-model -k 3 --format json"
+
+
+def search(
+    ref: Annotated[str, typer.Argument(help="org/name, or a path starting with . or /")],
+    index: IndexOption = None,
+    k: Annotated[int, typer.Option("-k", help="Matches listed.", min=1, max=1000)] = 10,
+    read: ReadOption = Read.standard,
+    endpoint: Endpoint = None,
+    token: Token = None,
+    format: FormatOption = Format.text,
+    output: Output = None,
+) -> None:
+    """Find a model's nearest relatives in an index; each one is re-tested exactly."""
+    from hubdna.models import Loader
+    from hubdna.records import ModelRef
+    from hubdna.report import json, text
+    from hubdna.search import nearest
+    from hubdna.seed import describe, open_index
+
+    loader = Loader(endpoint, token, read.value)
+    with open_index(index) as store:
+        model = loader.load(ModelRef.parse(ref), store)
+        found = nearest(model.dna, store, k, loader.rows)
+        where, n = describe(store), sum(1 for _ in store.entries())
+    emit(
+        format,
+        output,
+        lambda: text.matches(model.dna.ref, found, where),
+        lambda: json.matches(model.dna.ref, found, where, n),
+    )

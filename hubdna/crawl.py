@@ -1,0 +1,184 @@
+"""Many models -> index: in parallel, resumable, polite. One bad repository is one skipped row.
+
+A crawl is a loop over a listing. What the index already holds at that commit is left alone, so a killed crawl is
+resumed by running it again; an exact copy is known by the hashes on its redirects and costs no weight bytes. Workers
+fetch and compute; only the caller's thread writes, one transaction a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hubdna.card import claim_of_data
+from hubdna.dna import codec
+from hubdna.dna.read import read_dna
+from hubdna.errors import FormatError, HubdnaError, NoGenesError, NoWeightsError
+from hubdna.hub import Hub, HubReader
+from hubdna.records import Dna, ReadLevel, Snapshot
+from hubdna.sources.safetensors import weight_files
+from hubdna.store import Entry, IndexDir
+
+MAX_SHARD_INDEX = 25_000_000
+"""Bytes of a `*.safetensors.index.json`; as for headers."""
+_PERMANENT = (FormatError, NoGenesError, NoWeightsError)
+"""Reasons that hold for a commit for ever; the others are tried again by the next crawl."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one model of a crawl. `reason` says why it was skipped."""
+
+    repo_id: str
+    outcome: Literal["stored", "copy", "unchanged", "skipped"]
+    reason: str | None = None
+    n_bytes: int = 0
+    n_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    entry: Entry
+    data: bytes | None
+    n_bytes: int
+    n_requests: int
+
+
+def crawl(
+    hub: Hub,
+    index: IndexDir,
+    snapshots: Iterable[Snapshot],
+    *,
+    level: ReadLevel = "small",
+    workers: int = 8,
+    private: bool = False,
+) -> Iterator[Step]:
+    """Bring models into an index.
+
+    Args:
+        hub: where the models are.
+        index: where they go; closed by the caller.
+        snapshots: what to crawl, for instance `hub.models(...)`; read lazily.
+        level: how much of each model is read.
+        workers: models in flight.
+        private: also take private and gated models, which otherwise stay out.
+
+    Yields:
+        One step a model, in the order of completion.
+
+    Raises:
+        HubError: the listing itself failed; everything stored so far stays.
+    """
+    known = {e.weights_sha256: e for e in index.entries() if e.weights_sha256 and e.read == level}
+    with ThreadPoolExecutor(workers, thread_name_prefix="crawl") as pool:
+        running: dict[Future[_Fetched], Snapshot] = {}
+        try:
+            for snapshot in snapshots:
+                step = _settle_without_reading(index, snapshot, level, private)
+                if step is not None:
+                    yield step
+                    continue
+                running[pool.submit(_fetch, hub, snapshot, level, known)] = snapshot
+                if len(running) >= 2 * workers:
+                    yield from _collect(index, running, known, level)
+            while running:
+                yield from _collect(index, running, known, level)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    index.sync()
+
+
+def in_shard(repo_id: str, shard: int, n_shards: int) -> bool:
+    """Whether a model belongs to one of n shards of a distributed crawl; stable across machines."""
+    return int.from_bytes(hashlib.sha256(repo_id.encode()).digest()[:8], "big") % n_shards == shard
+
+
+def fetch_dna(reader: HubReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
+    """Compute the DNA of one Hub model. Raises HubdnaError."""
+    return read_dna(snapshot.ref, reader, hub_weight_files(reader, snapshot), level)
+
+
+def hub_weight_files(reader: HubReader, snapshot: Snapshot) -> list[str]:
+    """The safetensors files of a model on the Hub. Raises NoWeightsError, FormatError."""
+    files = weight_files(snapshot.files, lambda name: reader.read(name, 0, MAX_SHARD_INDEX))
+    if not files:
+        raise NoWeightsError(f"{snapshot.ref}: no safetensors weights ({describe_files(snapshot.files)})")
+    return files
+
+
+def describe_files(files: tuple[str, ...]) -> str:
+    """A few words on what a repository holds instead of weights that can be read."""
+    weights = [
+        f for f in files if f.endswith((".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack", ".safetensors"))
+    ]
+    return f"found {', '.join(sorted(weights)[:3])}" if weights else f"{len(files)} files, none of them weights"
+
+
+def _settle_without_reading(index: IndexDir, snapshot: Snapshot, level: ReadLevel, private: bool) -> Step | None:
+    ref = snapshot.ref
+    entry = index.get(ref.repo_id)
+    if entry is not None and entry.ref.sha == ref.sha and entry.read == level:
+        return Step(ref.repo_id, "unchanged")
+    if index.catalogue.skipped_for_good(ref):
+        return Step(ref.repo_id, "unchanged")
+    if (snapshot.gated or snapshot.private) and not private:
+        reason = f"{'private' if snapshot.private else 'gated'}: stays out unless its owner asks (--private)"
+        index.skip(ref, reason, permanent=False)
+        return Step(ref.repo_id, "skipped", reason)
+    return None
+
+
+def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: dict[tuple[str, ...], Entry]) -> _Fetched:
+    reader = hub.reader(snapshot.ref)
+    files = hub_weight_files(reader, snapshot)
+    hashes = tuple(h for f in files if (h := reader.sha256(f))) if known else ()
+    original = known.get(hashes) if len(hashes) == len(files) else None
+    if original is not None:
+        entry = _entry(snapshot, level, original.dna, original.n_genes, original.content, hashes)
+        return _Fetched(entry, None, reader.n_bytes, reader.n_requests)
+    dna = read_dna(snapshot.ref, reader, files, level)
+    data = codec.encode(dna)
+    entry = _entry(snapshot, level, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
+    return _Fetched(entry, data, reader.n_bytes, reader.n_requests)
+
+
+def _entry(
+    snapshot: Snapshot, level: ReadLevel, dna: str, n_genes: int, content: str | None, weights_sha256: tuple[str, ...]
+) -> Entry:
+    visibility = "private" if snapshot.private else "gated" if snapshot.gated else "public"
+    return Entry(
+        snapshot.ref, dna, claim_of_data(snapshot.card_data), n_genes, level, content, weights_sha256,
+        snapshot.created_at, snapshot.author, visibility,
+    )  # fmt: skip
+
+
+def _collect(
+    index: IndexDir,
+    running: dict[Future[_Fetched], Snapshot],
+    known: dict[tuple[str, ...], Entry],
+    level: ReadLevel,
+) -> Iterator[Step]:
+    """Wait for at least one model and store what is done."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        snapshot = running.pop(future)
+        try:
+            yield _store(index, future.result(), known)
+        except HubdnaError as error:
+            index.skip(snapshot.ref, str(error), permanent=isinstance(error, _PERMANENT))
+            yield Step(snapshot.ref.repo_id, "skipped", str(error))
+
+
+def _store(index: IndexDir, fetched: _Fetched, known: dict[tuple[str, ...], Entry]) -> Step:
+    entry = replace(fetched.entry, n_bytes=fetched.n_bytes, n_requests=fetched.n_requests)
+    if fetched.data is None:
+        index.catalogue.put(entry)
+    else:
+        index.add(entry, fetched.data)
+    if entry.weights_sha256:
+        known[entry.weights_sha256] = entry
+    outcome: Literal["stored", "copy"] = "copy" if fetched.data is None else "stored"
+    return Step(entry.ref.repo_id, outcome, None, fetched.n_bytes, fetched.n_requests)

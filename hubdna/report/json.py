@@ -1,0 +1,100 @@
+"""Stable machine output: first key `schema`, numbers that do not exist are null, never NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hubdna.records import Audit, Comparison, Dna, Match, ModelRef, Skipped, Verdict
+from hubdna.rules.wording import explain
+from hubdna.store import IndexInfo
+
+
+def dna(result: Dna) -> str:
+    """`hubdna.dna/1`."""
+    genes = [
+        {"tensor": g.tensor, "shape": g.shape, "axis": g.axis, "role": g.role, "layer": g.layer, "dtype": g.dtype,
+         "n_live_units": int(g.live.sum())}
+        for g in result.genes
+    ]  # fmt: skip
+    body = {
+        "ref": str(result.ref), "sha": result.ref.sha, "scheme": result.scheme, "content": result.content,
+        "n_tensors": result.n_tensors, "n_genes": len(genes), "n_bytes_read": result.n_bytes_read,
+        "n_requests": result.n_requests, "genes": genes, "skipped": dict(result.reasons),
+    }  # fmt: skip
+    return _dump("hubdna.dna/1", body)
+
+
+def comparison(result: Comparison) -> str:
+    """`hubdna.compare/1`."""
+    body = {"a": str(result.a), "b": str(result.b), **_verdict(result.verdict)}
+    return _dump("hubdna.compare/1", {**body, "n_bytes_read": result.n_bytes_read, "n_requests": result.n_requests})
+
+
+def matches(ref: ModelRef, found: Sequence[Match], where: str, n_models: int) -> str:
+    """`hubdna.search/1`."""
+    body = {"ref": str(ref), "index": where, "n_models": n_models, "matches": [_match(m) for m in found]}
+    return _dump("hubdna.search/1", body)
+
+
+def audits(results: Iterable[Audit]) -> str:
+    """`hubdna.audit/1`."""
+    return _dump("hubdna.audit/1", {"audits": [_audit(a) for a in results]})
+
+
+def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> str:
+    """`hubdna.index/1`."""
+    return _dump("hubdna.index/1", {**asdict(info), "skipped": [asdict(s) for s in skips]})
+
+
+def table(schema: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> str:
+    """Any list of rows under a schema name."""
+    return _dump(schema, {**more, "rows": list(rows)})
+
+
+def _audit(audit: Audit) -> dict[str, Any]:
+    return {
+        "ref": str(audit.ref),
+        "claim": asdict(audit.claim),
+        "matches": [_match(m) for m in audit.matches],
+        "findings": [
+            {"rule": f.rule_id, "severity": f.severity, "line": f.line, "message": f.message,
+             "evidence": list(f.evidence), "patch": None if f.patch is None else f.patch.diff}
+            for f in audit.findings
+        ],
+        "skipped": [asdict(s) for s in audit.skipped],
+        "provenance": None if audit.provenance is None else asdict(audit.provenance),
+    }  # fmt: skip
+
+
+def _match(match: Match) -> dict[str, Any]:
+    v = match.verdict
+    return {
+        "ref": str(match.ref), "rank": match.rank, "origin": v.origin, "relation": v.relation, "direction": v.direction,
+        "certainty": v.certainty, "log10_p": v.log10_p, "similarity": v.similarity, "created_at": match.created_at,
+        "undecided_because": v.undecided_because,
+    }  # fmt: skip
+
+
+def _verdict(v: Verdict) -> dict[str, Any]:
+    return {
+        "origin": v.origin, "relation": v.relation, "direction": v.direction, "certainty": v.certainty,
+        "log10_p": v.log10_p, "similarity": v.similarity, "disguise": list(v.disguise), "n_genes": v.evidence.n_genes,
+        "detectable": v.evidence.detectable, "tests": [asdict(b) for b in v.evidence.buckets],
+        "evidence": explain(v), "undecided_because": v.undecided_because,
+    }  # fmt: skip
+
+
+def _dump(schema: str, body: Mapping[str, Any]) -> str:
+    return json.dumps(_finite({"schema": schema, **body}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,137 @@
+"""Reports for people, as rich renderables: what was found first, then what it rests on, then what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from hubdna.records import Audit, Comparison, Dna, Finding, Match, ModelRef, Skipped, Verdict
+from hubdna.rules.wording import explain, p_value
+from hubdna.store import IndexInfo
+
+_COLOURS = {
+    "identical": "bold magenta", "common": "bold green", "no-evidence": "cyan", "undecided": "yellow",
+    "error": "bold red", "warning": "yellow", "info": "blue",
+}  # fmt: skip
+_MEANINGS = {
+    "identical": "The two hold the same weights.",
+    "common": "The two share an origin: one was made from the other, both from a third, or both from one initialisation.",
+    "no-evidence": "The two look as independently initialised models do. A disguised copy is not excluded.",
+    "undecided": "The weights that were read do not settle it.",
+}
+_WORDS = {"none": "", "likely": "likely ", "certain": "", "attested": "attested "}
+
+
+def dna(result: Dna) -> RenderableType:
+    """A model's DNA at a glance."""
+    table = Table(title=f"Weight DNA of {escape(str(result.ref))}", title_justify="left")
+    for column in ("layer", "role", "shape", "units", "tensor"):
+        table.add_column(column, overflow="fold")
+    for gene in result.genes[:40]:
+        shape = "x".join(str(n) for n in gene.shape)
+        layer = "" if gene.layer < 0 else str(gene.layer)
+        table.add_row(layer, gene.role, shape, f"{int(gene.live.sum())} of {gene.n_units}", escape(gene.tensor))
+    more = f"... and {len(result.genes) - 40} more genes\n" if len(result.genes) > 40 else ""
+    aside = ", ".join(f"{n} {reason}" for reason, n in result.reasons.items())
+    facts = f"{more}scheme   {result.scheme}\ncost     {cost(result.n_bytes_read, result.n_requests)}"
+    return Group(table, Text(facts + (f"\naside    {aside}" if aside else "")))
+
+
+def comparison(result: Comparison) -> RenderableType:
+    """One pair, explained."""
+    v = result.verdict
+    lines = [
+        Text.assemble("A  ", (str(result.a), "bold")),
+        Text.assemble("B  ", (str(result.b), "bold")),
+        Text(),
+        Text.assemble("Verdict     ", (headline(v), _COLOURS[v.origin])),
+        Text(f"            {_MEANINGS[v.origin]}"),
+    ]
+    if v.undecided_because:
+        lines.append(Text(f"because     {v.undecided_because}"))
+    lines += [Text(f"{'rests on' if i == 0 else '':12}{line}") for i, line in enumerate(explain(v))]
+    if v.similarity is not None:
+        lines.append(Text(f"similarity  {v.similarity:.3f} (correlation of the units compared; says nothing by itself)"))
+    if v.origin in ("identical", "common"):
+        lines.append(Text(f"direction   {direction(v)}"))
+    if v.origin == "no-evidence" and v.evidence.detectable is not None:
+        lines.append(Text(f"power       a correlation of {v.evidence.detectable:.2f} would have shown"))
+    return Group(*lines, Text(f"cost        {cost(result.n_bytes_read, result.n_requests)}"))
+
+
+def headline(v: Verdict) -> str:
+    """`common origin (p <= 1e-35), cast`."""
+    name = {"identical": "identical", "common": "common origin", "no-evidence": "no evidence of a common origin"}
+    text = name.get(v.origin, "undecided")
+    if v.origin in ("common", "no-evidence"):
+        text += f" ({p_value(v.log10_p)})"
+    return text + (f", {v.relation}" if v.relation and v.relation != v.origin else "")
+
+
+def direction(v: Verdict) -> str:
+    """Who came from whom, or that this is not known."""
+    if v.direction == "undirected":
+        return "undirected: the weights do not show which came first"
+    return f"{_WORDS[v.certainty]}{'A from B' if v.direction == 'a-from-b' else 'B from A'}"
+
+
+def matches(ref: ModelRef, found: Sequence[Match], where: str) -> RenderableType:
+    """Relatives of one model."""
+    table = Table(title=f"Nearest relatives of {escape(str(ref))}", title_justify="left")
+    for column, justify in (("#", "right"), ("model", "left"), ("verdict", "left"), ("similarity", "right"), ("published", "left")):
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for m in found:
+        similarity = "" if m.verdict.similarity is None else f"{m.verdict.similarity:.3f}"
+        verdict = Text(headline(m.verdict), _COLOURS[m.verdict.origin])
+        table.add_row(str(m.rank), escape(str(m.ref)), verdict, similarity, (m.created_at or "")[:10])
+    body: RenderableType = table if found else Text(f"No relatives of {ref} were found.")
+    return Group(body, Text(f"Looked in {where}."))
+
+
+def audits(results: Iterable[Audit]) -> RenderableType:
+    """Findings of several audits, then a count."""
+    parts: list[RenderableType] = []
+    n_models, counts = 0, {"error": 0, "warning": 0, "info": 0}
+    for audit in results:
+        n_models += 1
+        for finding in audit.findings:
+            counts[finding.severity] += 1
+        parts.append(_audit(audit))
+    summary = ", ".join(f"{n} {severity}{'s' if n != 1 and severity != 'info' else ''}" for severity, n in counts.items())
+    return Group(*parts, Text(f"{n_models} model{'s' if n_models != 1 else ''} audited: {summary}", "bold"))
+
+
+def _audit(audit: Audit) -> RenderableType:
+    lines: list[RenderableType] = [Text(str(audit.ref), "bold")]
+    lines += [Text(f"  skipped: {s.reason}", "yellow") for s in audit.skipped]
+    lines += [_finding(f) for f in audit.findings]
+    if not audit.findings and not audit.skipped:
+        lines.append(Text("  nothing to report", "green"))
+    return Group(*lines, Text())
+
+
+def _finding(finding: Finding) -> RenderableType:
+    where = f"README.md:{finding.line}  " if finding.line else ""
+    head = Text.assemble("  ", (f"{finding.rule_id} {finding.severity}", _COLOURS[finding.severity]), f"  {where}{finding.message}")
+    evidence = [Text(f"      {line}", "dim") for line in finding.evidence]
+    patch = finding.patch.diff.splitlines()[2:] if finding.patch else []
+    diff = [Text(f"      {line}", "green" if line[0] == "+" else "red") for line in patch if line[:1] in ("+", "-")]
+    return Group(head, *evidence, *diff)
+
+
+def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> RenderableType:
+    """An index at a glance."""
+    facts = Text(
+        f"index    {info.location}\nmodels   {info.n_models}{' (published: sketches and hashes, no rows)' if info.published else ''}\n"
+        f"skipped  {info.n_skipped}\nsize     {info.n_bytes / 1e6:.1f} MB\nscheme   {info.scheme}\ndigest   {info.digest}"
+    )
+    return Group(facts, *(Text(f"  {s.subject}: {s.reason}", "dim") for s in skips[:20]))
+
+
+def cost(n_bytes: int, n_requests: int) -> str:
+    """`2.17 MB in 8 requests`."""
+    return f"{n_bytes / 1e6:.2f} MB in {n_requests} request{'s' if n_requests != 1 else ''}"

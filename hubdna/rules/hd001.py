@@ -1,0 +1,44 @@
+"""HD001 undeclared base model: the card names no base, the weights share their origin with an earlier model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hubdna.records import Finding, Match, Severity
+from hubdna.rules.case import Case
+from hubdna.rules.wording import evidence_lines, shared_origin
+from hubdna.verdict import SEED_SIMILARITY
+
+
+def undeclared_base(case: Case) -> Iterator[Finding]:
+    """Speak to the likely child only.
+
+    `warning` when the other model is on the foundation list or is others' declared base, and was published earlier;
+    `info` when neither side is likely to be the parent, or the weights correlate so little that a shared seed could
+    explain it. The likely parent receives nothing.
+    """
+    if case.claim.base_models:
+        return
+    parents = [m for m in case.relatives if case.is_likely_parent(m)]
+    if parents:
+        match = parents[0]
+        yield _finding(case, match, "warning" if (match.verdict.similarity or 0) >= SEED_SIMILARITY else "info")
+        return
+    if case.is_known_base(case.ref.repo_id, besides=case.ref.repo_id):
+        return
+    others = [m for m in case.relatives if not case.declares_us(m) and not _is_later(case, m)]
+    if others:
+        yield _finding(case, others[0], "info")
+
+
+def _is_later(case: Case, match: Match) -> bool:
+    return match.created_at is not None and case.created_at is not None and match.created_at > case.created_at
+
+
+def _finding(case: Case, match: Match, severity: Severity) -> Finding:
+    base = match.ref.repo_id
+    message = f"No base_model is declared, but this model {shared_origin(match)}."
+    if severity == "info":
+        message += " Which of the two came first, or whether both grew from a third, is not known."
+    patch = case.patch(base, f"declare {base} as the base model, if that is what it was made from")
+    return Finding("HD001", severity, case.ref, case.claim.line, message, evidence_lines(match), patch)

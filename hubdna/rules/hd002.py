@@ -1,0 +1,32 @@
+"""HD002 wrong base model: the declared base shows no evidence while another model does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hubdna.records import Finding, Match, Severity
+from hubdna.rules.case import Case
+from hubdna.rules.wording import evidence_lines, shared_origin
+from hubdna.verdict import SEED_SIMILARITY
+
+
+def wrong_base(case: Case) -> Iterator[Finding]:
+    """`warning` when the other model is a likely parent and close, else `info`."""
+    refuted = [d for d in case.declared if d.verdict is not None and d.verdict.origin == "no-evidence"]
+    supported = [d for d in case.declared if d.verdict is not None and d.verdict.origin in ("identical", "common")]
+    others = [m for m in case.relatives if case.is_earlier(m) and not case.declares_us(m)]
+    if not refuted or supported or not others:
+        return
+    likely = [m for m in others if case.is_likely_parent(m)]
+    match = (likely or others)[0]
+    close = (match.verdict.similarity or 0) >= SEED_SIMILARITY
+    yield _finding(case, refuted[0].repo_id, match, "warning" if likely and close else "info")
+
+
+def _finding(case: Case, declared: str, match: Match, severity: Severity) -> Finding:
+    base = match.ref.repo_id
+    message = (
+        f"The declared base {declared} shows no evidence of a common origin, while this model {shared_origin(match)}."
+    )
+    patch = case.patch(base, f"name {base} instead of {declared}, if that is what it was made from")
+    return Finding("HD002", severity, case.ref, case.claim.line, message, evidence_lines(match), patch)

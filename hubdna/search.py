@@ -1,0 +1,65 @@
+"""nearest(dna, index): who are this model's relatives? Sketches propose, the exact test decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hubdna.errors import HubdnaError
+from hubdna.evidence.compare import compare_dna
+from hubdna.records import Dna, Match, Verdict
+from hubdna.store import Entry, IndexDir
+from hubdna.verdict import NO_EVIDENCE_LOG10_P, judge
+
+MIN_CANDIDATES = 40
+"""Re-tests per query at least: about 10 ms each, so that a weak relative ranked low by sketches is still found."""
+_ORDER = {"identical": 0, "common": 1, "undecided": 2, "no-evidence": 3}
+
+Rows = Callable[[Entry], Dna]
+"""Reads a candidate's rows again when a published index holds none; may raise HubdnaError."""
+
+
+def nearest(dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None) -> list[Match]:
+    """Find the nearest relatives of a model.
+
+    Args:
+        dna: of the query; an entry of the same name is left out.
+        index: where to look.
+        k: how many to return at most.
+        rows: reads rows that a published index does not hold.
+
+    Returns:
+        Matches by origin, p-value and similarity: identical and common ones, then pairs between the lines or whose
+        rows are not at hand. Independent models are not matches.
+    """
+    found: list[tuple[Entry, Verdict]] = []
+    for entry in index.candidates(dna, max(MIN_CANDIDATES, 4 * k)):
+        if entry.ref.repo_id != dna.ref.repo_id:
+            verdict = judge(compare_dna(dna, _with_rows(index.dna(entry), entry, rows)))
+            if _worth_telling(verdict):
+                found.append((entry, verdict))
+    found.sort(key=lambda f: (_ORDER[f[1].origin], f[1].log10_p or 0.0, -(f[1].similarity or 0.0), f[0].ref.repo_id))
+    return [Match(e.ref, rank, v, e.created_at) for rank, (e, v) in enumerate(found[:k], start=1)]
+
+
+def retest(dna: Dna, entry: Entry, index: IndexDir, rows: Rows | None = None) -> Verdict:
+    """The verdict on one pair, whatever the sketches say."""
+    return judge(compare_dna(dna, _with_rows(index.dna(entry), entry, rows)))
+
+
+def _with_rows(dna: Dna, entry: Entry, rows: Rows | None) -> Dna:
+    if rows is None or all(g.rows is not None for g in dna.genes):
+        return dna
+    try:
+        return replace(rows(entry), content=dna.content)
+    except HubdnaError:
+        return dna  # the verdict says: rows not at hand
+
+
+def _worth_telling(verdict: Verdict) -> bool:
+    if verdict.origin in ("identical", "common"):
+        return True
+    e = verdict.evidence
+    between = verdict.log10_p is not None and verdict.log10_p <= NO_EVIDENCE_LOG10_P
+    unread = e.untestable is not None and e.untestable.startswith("rows not at hand")
+    return verdict.origin == "undecided" and (between or (unread and e.n_rows_equal > 0))

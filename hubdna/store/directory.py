@@ -1,0 +1,251 @@
+"""`IndexDir`: catalogue, DNA files and vectors kept in step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubdna.dna import codec
+from hubdna.dna.read import SCHEME
+from hubdna.errors import FormatError, IndexDirError
+from hubdna.records import Dna, ModelRef, Skipped
+from hubdna.store.catalogue import Catalogue, Entry
+from hubdna.store.vectors import Vectors, index_genes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """An index at a glance."""
+
+    location: str
+    digest: str
+    scheme: str
+    n_models: int
+    n_skipped: int
+    n_bytes: int
+    published: bool
+
+
+class IndexDir:
+    """An index directory.
+
+    Args:
+        path: the directory.
+        create: make it when it does not exist.
+        read_only: never write; vectors are built in memory when the file is absent.
+
+    Raises:
+        IndexDirError: it does not exist, is damaged, or was written by another scheme.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        if not (path / "catalogue.sqlite").is_file():
+            if not create:
+                raise IndexDirError(
+                    f"{path}: no index there (no catalogue.sqlite); make one with `hubdna crawl --index`"
+                )
+            path.mkdir(parents=True, exist_ok=True)
+        self.read_only = read_only
+        self.catalogue = Catalogue(path / "catalogue.sqlite", read_only=read_only)
+        self._vectors: Vectors | None = None
+        scheme = self.catalogue.about("scheme")
+        if scheme is None and not read_only:
+            self.catalogue.set_about("scheme", SCHEME)
+        elif scheme != SCHEME:
+            raise IndexDirError(
+                f"{path}: holds scheme {scheme}, this version computes {SCHEME}; crawl into a new index"
+            )
+
+    def __enter__(self) -> IndexDir:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the files."""
+        self.catalogue.close()
+
+    # -- models ---------------------------------------------------------------------------------------------------
+
+    def add(self, entry: Entry, data: bytes) -> None:
+        """Store a model: first its DNA file, then the row that makes it part of the index."""
+        target = self._dna_path(entry.dna)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, data)
+        self.catalogue.put(entry)
+
+    def remove(self, repo_id: str) -> bool:
+        """Forget a model, and its DNA file unless an exact copy needs it; True if it was there."""
+        entry = self.catalogue.get(repo_id)
+        if entry is None:
+            return False
+        self.catalogue.remove(repo_id)
+        if all(e.dna != entry.dna for e in self.catalogue.entries()):
+            self._dna_path(entry.dna).unlink(missing_ok=True)
+        self.sync()
+        return True
+
+    def get(self, repo_id: str) -> Entry | None:
+        """The entry of one model."""
+        return self.catalogue.get(repo_id)
+
+    def entries(self) -> Iterator[Entry]:
+        """All models by name."""
+        return self.catalogue.entries()
+
+    def dna(self, entry: Entry) -> Dna:
+        """Load a model's DNA. Raises IndexDirError when the file is absent or its bits do not match its name."""
+        path = self._dna_path(entry.dna)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise IndexDirError(f"{path}: the DNA of {entry.ref} is absent; crawl it again") from None
+        if codec.digest(data) != entry.dna:
+            raise IndexDirError(
+                f"{path}: the DNA of {entry.ref} is damaged (its SHA-256 is not its name); crawl it again"
+            )
+        dna = codec.decode(data, str(path), entry.ref)
+        return Dna(
+            entry.ref, dna.scheme, dna.genes, dna.anchors, dna.content, dna.n_tensors, entry.weights_sha256,
+            entry.n_bytes, entry.n_requests,
+        )  # fmt: skip
+
+    def _dna_path(self, digest: str) -> Path:
+        return self.path / "dna" / digest[:2] / f"{digest}.dna"
+
+    # -- vectors --------------------------------------------------------------------------------------------------
+
+    @property
+    def vectors(self) -> Vectors:
+        """The sketches, brought up to date with the catalogue."""
+        if self._vectors is None:
+            self._vectors = self._load_vectors()
+            self.sync()
+        return self._vectors
+
+    def candidates(self, dna: Dna, n: int) -> list[Entry]:
+        """Exact copies, then the models whose sketches agree most with the query's genes; n at most."""
+        by_id = {e.id: e for e in self.catalogue.copies_of(dna.content, dna.weights_sha256)}
+        for model_id, _ in self.vectors.vote(dna.genes):
+            if len(by_id) >= n:
+                break
+            if model_id not in by_id and (entry := self.catalogue.by_id(model_id)):
+                by_id[model_id] = entry
+        return list(by_id.values())[:n]
+
+    def sync(self) -> None:
+        """Add to the vectors what the catalogue gained and remove what it lost."""
+        vectors = self._vectors = self._vectors or self._load_vectors()
+        wanted = {e.id: e for e in self.entries() if e.n_genes}
+        held = vectors.model_ids
+        if wanted.keys() == held:
+            return
+        if gone := held - wanted.keys():
+            vectors.remove(gone)
+        for model_id in sorted(wanted.keys() - held):
+            vectors.add(model_id, self.dna(wanted[model_id]))
+        self._save_vectors()
+
+    def rebuild(self) -> int:
+        """Make the vectors anew from the DNA files; the number of models."""
+        (self.path / "sketches.faiss").unlink(missing_ok=True)
+        self._vectors = Vectors()
+        self.sync()
+        self._save_vectors()
+        return len(self._vectors.model_ids)
+
+    def _load_vectors(self) -> Vectors:
+        path, sidecar = self.path / "sketches.faiss", self.path / "sketches.json"
+        try:
+            said = json.loads(sidecar.read_text())["sha256"]
+            if hashlib.sha256(path.read_bytes()).hexdigest() == said:
+                return Vectors(path)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # absent, half-written or damaged: derived data, made anew
+        return Vectors()
+
+    def _save_vectors(self) -> None:
+        if self.read_only or self._vectors is None:
+            return
+        path = self.path / "sketches.faiss"
+        self._vectors.write(path)
+        said = json.dumps({"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "scheme": SCHEME})
+        write_atomically(self.path / "sketches.json", said.encode())
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """Canonical digest: equal for equal models, claims and DNA, whatever the order or cost of the crawl."""
+        lines = [SCHEME, *(e.canonical() for e in self.entries())]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def info(self) -> IndexInfo:
+        """The index at a glance."""
+        entries = list(self.entries())
+        size = sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
+        published = self.catalogue.about("published") == "yes"
+        return IndexInfo(str(self.path), self.digest(), SCHEME, len(entries), len(self.skips()), size, published)
+
+    def skips(self) -> list[Skipped]:
+        """Models that are not in the index, with reasons."""
+        return self.catalogue.skips()
+
+    def skip(self, ref: ModelRef, reason: str, *, permanent: bool) -> None:
+        """Record why a model is not in the index."""
+        self.catalogue.skip(ref, reason, permanent=permanent)
+
+    def verify(self) -> list[str]:
+        """Check every bit that matters: rows, DNA files, vectors. Returns the problems, each naming its file."""
+        problems = self.catalogue.damaged()
+        if self._damaged_vectors_file():
+            problems.append(
+                f"{self.path / 'sketches.faiss'}: does not match its sidecar; `hubdna index rebuild` makes it anew"
+            )
+        for entry in self.entries():
+            try:
+                dna = self.dna(entry)
+            except (IndexDirError, FormatError) as error:
+                problems.append(str(error))
+                continue
+            expected = [g.sketch.tobytes() for g in index_genes(dna)]
+            if not problems and self.vectors.sketches(entry.id) != expected:
+                problems.append(
+                    f"{self.path / 'sketches.faiss'}: sketches of {entry.ref} differ; `hubdna index rebuild`"
+                )
+        named = {e.dna for e in self.entries()}
+        orphans = [f for f in sorted(self.path.glob("dna/*/*.dna")) if f.stem not in named]
+        return problems + [f"{f}: no row names it; `hubdna index rebuild` removes it" for f in orphans]
+
+    def drop_orphans(self) -> int:
+        """Remove DNA files that no row names (a crawl killed between file and row leaves one)."""
+        named = {e.dna for e in self.entries()}
+        orphans = [f for f in self.path.glob("dna/*/*.dna") if f.stem not in named]
+        for file in orphans:
+            file.unlink()
+        return len(orphans)
+
+    def _damaged_vectors_file(self) -> bool:
+        path, sidecar = self.path / "sketches.faiss", self.path / "sketches.json"
+        if not path.exists() or not sidecar.exists():
+            return False
+        try:
+            return bool(json.loads(sidecar.read_text())["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest())
+        except (ValueError, KeyError, TypeError):
+            return True
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Temporary file, fsync, rename: readers see the old bytes or the new ones."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
