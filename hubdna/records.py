@@ -279,6 +279,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """An index at a glance."""
+
+    location: str
+    digest: str
+    scheme: str
+    n_models: int
+    n_skipped: int
+    n_bytes: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """What anyone needs to repeat an audit."""
 

@@ -60,6 +60,11 @@ def audit(
         console.print(f"Looked in {describe(store)}.", highlight=False)
     emit(format, output, lambda: text.audits(done), lambda: json.audits(done))
     severities = list(FailOn)
-    worst = [f for a in done for f in a.findings if fail_on and severities.index(FailOn(f.severity)) <= severities.index(fail_on)]
+    worst = [
+        f
+        for a in done
+        for f in a.findings
+        if fail_on and severities.index(FailOn(f.severity)) <= severities.index(fail_on)
+    ]
     unread = any(s.subject == str(a.ref) for a in done for s in a.skipped)
     raise typer.Exit(3 if unread else 1 if worst else 0)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hubdna.store import IndexDir
 
 EXAMPLES = (
-    "Examples: hubdna crawl --index DIR --filter text-generation --limit 500 | hubdna crawl --index DIR --list models.txt"
+    "Examples: hubdna crawl --index DIR --filter text-generation --limit 500"
+    " | hubdna crawl --index DIR --list models.txt"
 )
 
 
@@ -80,7 +81,9 @@ def _run(
                 progress.console.print(f"skipped {step.repo_id}: {step.reason}", markup=False)
         progress.update(task, total=counts.total())
     said = ", ".join(f"{counts[o]} {o}" for o in ("stored", "copy", "unchanged", "skipped") if counts[o]) or "no models"
-    console.print(f"{said}; {n_bytes / 1e6:.2f} MB read; index {store.path} holds {sum(1 for _ in store.entries())} models")
+    console.print(
+        f"{said}; {n_bytes / 1e6:.2f} MB read; index {store.path} holds {sum(1 for _ in store.entries())} models"
+    )
 
 
 def _plan(chosen: Iterator[Snapshot], store: IndexDir, read: Read) -> None:
@@ -95,7 +98,9 @@ def _plan(chosen: Iterator[Snapshot], store: IndexDir, read: Read) -> None:
             todo += 1
         else:
             without += 1
-    most = f"at most {todo * budget.n_bytes / 1e6:.0f} MB in {todo * budget.n_requests} requests" if read != "full" else ""
+    most = (
+        f"at most {todo * budget.n_bytes / 1e6:.0f} MB in {todo * budget.n_requests} requests" if read != "full" else ""
+    )
     typer.echo(f"{todo} models to read {most}; {have} already there; {without} without safetensors weights")
 
 

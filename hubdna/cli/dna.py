@@ -14,7 +14,9 @@ EXAMPLES = "Examples: hubdna dna org/name -o name.dna | hubdna dna ./my-model --
 
 def dna(
     ref: Annotated[str, typer.Argument(help="org/name, org/name@revision, or a path starting with . or /")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a .dna file.", metavar="FILE.dna")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write a .dna file.", metavar="FILE.dna")
+    ] = None,
     read: ReadOption = Read.standard,
     endpoint: Endpoint = None,
     token: Token = None,

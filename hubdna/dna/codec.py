@@ -80,15 +80,14 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "rows": np.dtype("i1"), "scales": np.dtype("<f4"), "live": np.dtype("u1"),
     "hashes": np.dtype("<u8"), "sketches": np.dtype("u1"), "anchors": np.dtype("i1"),
 }  # fmt: skip
 
 
 def _array(data: bytes, info: TensorInfo) -> NDArray[Any]:
-    dtype: np.dtype[Any] = _DTYPES[info.name]
-    return np.frombuffer(data, dtype, offset=info.data_offsets[0], count=math.prod(info.shape))
+    return np.frombuffer(data, _DTYPES[info.name], offset=info.data_offsets[0], count=math.prod(info.shape))
 
 
 def _join(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:

@@ -66,7 +66,8 @@ def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32]) -> Gene |
     rows, scales = quantise(tested)
     return Gene(
         info.name, info.shape, axis, roles.role_of(info), roles.layer_of(info.name), roles.component_of(info.name),
-        info.dtype, rows, scales, structure.live_units(tested), bit_hashes(tested), sketch.sketch(free.reshape(-1)), free.size,
+        info.dtype, rows, scales, structure.live_units(tested), bit_hashes(tested), sketch.sketch(free.reshape(-1)),
+        free.size,
     )  # fmt: skip
 
 
@@ -115,7 +116,9 @@ def bit_hashes(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
     """
     with np.errstate(over="ignore"):  # beyond float16's range: infinity, which hashes like any other value
         casts = [rows.astype(t).astype(np.float32) + 0.0 for t in (np.float32, ml_dtypes.bfloat16, np.float16)]
-    return np.array(
-        [[int.from_bytes(hashlib.blake2b(c[i].tobytes(), digest_size=8).digest(), "little") for c in casts] for i in range(len(rows))],
-        np.uint64,
-    ).reshape(len(rows), 3)  # fmt: skip
+    hashes = [[_hash64(cast[i].tobytes()) for cast in casts] for i in range(len(rows))]
+    return np.array(hashes, np.uint64).reshape(len(rows), 3)
+
+
+def _hash64(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

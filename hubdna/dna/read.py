@@ -112,7 +112,8 @@ def _why_none(
     skipped: list[Skipped],
 ) -> str:
     if not floats:
-        return f"none of {len(infos)} tensors is stored as a float ({', '.join(sorted({t.dtype for t in infos})) or 'empty file'})"
+        dtypes = ", ".join(sorted({t.dtype for t in infos})) or "empty file"
+        return f"none of {len(infos)} tensors is stored as a float ({dtypes})"
     if not axes:
         return "no inner axis of 32 or more exchangeable units (needs units that one map writes and another reads)"
     reasons = sorted({s.reason for s in skipped})

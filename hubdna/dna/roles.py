@@ -108,14 +108,11 @@ def _long_axes(info: TensorInfo) -> list[int]:
 
 
 def _is_list(info: TensorInfo, axis: int) -> bool:
-    """Whether an axis of a dense matrix looks like a vocabulary: far longer than the other, and no feed-forward name."""
+    """Whether a dense matrix's axis looks like a vocabulary: far longer than the other, and no feed-forward name."""
     others = [n for i, n in enumerate(info.shape) if i != axis and n > 1]
-    return (
-        len(others) == 1
-        and info.shape[axis] > MAX_RATIO * others[0]
-        and role_of(info) != "ffn"
-        and others[0] >= MIN_AXIS
-    )
+    if len(others) != 1 or others[0] < MIN_AXIS or role_of(info) == "ffn":
+        return False
+    return info.shape[axis] > MAX_RATIO * others[0]
 
 
 def _sides(infos: Sequence[TensorInfo], side: int) -> set[int]:

@@ -75,7 +75,8 @@ def _codes(values: NDArray[np.float32]) -> NDArray[np.int32]:
         return np.zeros(values.size, np.int32)
     scale = nonzero[nonzero.size // 2]
     with np.errstate(over="ignore"):
-        return np.clip(np.rint(deviation / scale * np.float32(32)), -127, 127).astype(np.int32)
+        codes: NDArray[np.int32] = np.clip(np.rint(deviation / scale * np.float32(32)), -127, 127).astype(np.int32)
+    return codes
 
 
 @lru_cache(maxsize=1)

@@ -61,7 +61,8 @@ def _exact(a: Dna, b: Dna) -> str | None:
 
 def _n_cast(pairs: list[tuple[Gene, Gene]]) -> int:
     """Rows of the second gene that are the first one's, rounded to bfloat16 or float16."""
-    return sum(int(((x.hashes[:, 1] == y.hashes[:, 0]) | (x.hashes[:, 2] == y.hashes[:, 0])).sum()) for x, y in pairs)
+    rounded = [(x.hashes[:, 1:] == y.hashes[:, :1]).any(axis=1) for x, y in pairs]
+    return sum(int(rows.sum()) for rows in rounded)
 
 
 def _nothing(exact: str | None, reason: str, pairs: list[tuple[Gene, Gene]] | None = None) -> Evidence:
@@ -69,6 +70,6 @@ def _nothing(exact: str | None, reason: str, pairs: list[tuple[Gene, Gene]] | No
     pairs = pairs or []
     return Evidence(
         buckets=(), log10_p=None, similarity=None, n_genes=len(pairs), n_rows=sum(len(g.live) for g, _ in pairs),
-        n_rows_equal=sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in pairs), n_rows_cast=(0, 0), exact=exact,
-        same_layout=all(x.tensor == y.tensor for x, y in pairs), detectable=None, untestable=reason,
+        n_rows_equal=sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in pairs), n_rows_cast=(0, 0),
+        exact=exact, same_layout=all(x.tensor == y.tensor for x, y in pairs), detectable=None, untestable=reason,
     )  # fmt: skip

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hubdna.records import Audit, Comparison, Dna, Match, ModelRef, Skipped, Verdict
-from hubdna.rules.wording import explain
-from hubdna.store import IndexInfo
+from hubdna.records import Audit, Comparison, Dna, IndexInfo, Match, ModelRef, Skipped, Verdict
+from hubdna.report.wording import explain
 
 
 def dna(result: Dna) -> str:

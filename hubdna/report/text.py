@@ -9,9 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hubdna.records import Audit, Comparison, Dna, Finding, Match, ModelRef, Skipped, Verdict
-from hubdna.rules.wording import explain, p_value
-from hubdna.store import IndexInfo
+from hubdna.records import Audit, Comparison, Dna, Finding, IndexInfo, Match, ModelRef, Skipped, Verdict
+from hubdna.report.wording import explain, p_value
 
 _COLOURS = {
     "identical": "bold magenta", "common": "bold green", "no-evidence": "cyan", "undecided": "yellow",
@@ -19,7 +18,7 @@ _COLOURS = {
 }  # fmt: skip
 _MEANINGS = {
     "identical": "The two hold the same weights.",
-    "common": "The two share an origin: one was made from the other, both from a third, or both from one initialisation.",
+    "common": "They share an origin: one was made from the other, both from a third, or both from one initialisation.",
     "no-evidence": "The two look as independently initialised models do. A disguised copy is not excluded.",
     "undecided": "The weights that were read do not settle it.",
 }
@@ -55,7 +54,9 @@ def comparison(result: Comparison) -> RenderableType:
         lines.append(Text(f"because     {v.undecided_because}"))
     lines += [Text(f"{'rests on' if i == 0 else '':12}{line}") for i, line in enumerate(explain(v))]
     if v.similarity is not None:
-        lines.append(Text(f"similarity  {v.similarity:.3f} (correlation of the units compared; says nothing by itself)"))
+        lines.append(
+            Text(f"similarity  {v.similarity:.3f} (correlation of the units compared; says nothing by itself)")
+        )
     if v.origin in ("identical", "common"):
         lines.append(Text(f"direction   {direction(v)}"))
     if v.origin == "no-evidence" and v.evidence.detectable is not None:
@@ -82,7 +83,13 @@ def direction(v: Verdict) -> str:
 def matches(ref: ModelRef, found: Sequence[Match], where: str) -> RenderableType:
     """Relatives of one model."""
     table = Table(title=f"Nearest relatives of {escape(str(ref))}", title_justify="left")
-    for column, justify in (("#", "right"), ("model", "left"), ("verdict", "left"), ("similarity", "right"), ("published", "left")):
+    for column, justify in (
+        ("#", "right"),
+        ("model", "left"),
+        ("verdict", "left"),
+        ("similarity", "right"),
+        ("published", "left"),
+    ):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for m in found:
         similarity = "" if m.verdict.similarity is None else f"{m.verdict.similarity:.3f}"
@@ -101,7 +108,7 @@ def audits(results: Iterable[Audit]) -> RenderableType:
         for finding in audit.findings:
             counts[finding.severity] += 1
         parts.append(_audit(audit))
-    summary = ", ".join(f"{n} {severity}{'s' if n != 1 and severity != 'info' else ''}" for severity, n in counts.items())
+    summary = ", ".join(f"{n} {name}" for name, n in counts.items())
     return Group(*parts, Text(f"{n_models} model{'s' if n_models != 1 else ''} audited: {summary}", "bold"))
 
 
@@ -116,7 +123,9 @@ def _audit(audit: Audit) -> RenderableType:
 
 def _finding(finding: Finding) -> RenderableType:
     where = f"README.md:{finding.line}  " if finding.line else ""
-    head = Text.assemble("  ", (f"{finding.rule_id} {finding.severity}", _COLOURS[finding.severity]), f"  {where}{finding.message}")
+    head = Text.assemble(
+        "  ", (f"{finding.rule_id} {finding.severity}", _COLOURS[finding.severity]), f"  {where}{finding.message}"
+    )
     evidence = [Text(f"      {line}", "dim") for line in finding.evidence]
     patch = finding.patch.diff.splitlines()[2:] if finding.patch else []
     diff = [Text(f"      {line}", "green" if line[0] == "+" else "red") for line in patch if line[:1] in ("+", "-")]
@@ -125,11 +134,12 @@ def _finding(finding: Finding) -> RenderableType:
 
 def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> RenderableType:
     """An index at a glance."""
-    facts = Text(
-        f"index    {info.location}\nmodels   {info.n_models}{' (published: sketches and hashes, no rows)' if info.published else ''}\n"
-        f"skipped  {info.n_skipped}\nsize     {info.n_bytes / 1e6:.1f} MB\nscheme   {info.scheme}\ndigest   {info.digest}"
+    kind = " (published: sketches and hashes, no rows)" if info.published else ""
+    facts = (
+        f"index    {info.location}\nmodels   {info.n_models}{kind}\nskipped  {info.n_skipped}\n"
+        f"size     {info.n_bytes / 1e6:.1f} MB\nscheme   {info.scheme}\ndigest   {info.digest}"
     )
-    return Group(facts, *(Text(f"  {s.subject}: {s.reason}", "dim") for s in skips[:20]))
+    return Group(Text(facts), *(Text(f"  {s.subject}: {s.reason}", "dim") for s in skips[:20]))
 
 
 def cost(n_bytes: int, n_requests: int) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hubdna.records import Finding, Match, Severity
+from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
-from hubdna.rules.wording import evidence_lines, shared_origin
 from hubdna.verdict import SEED_SIMILARITY
 
 

@@ -9,6 +9,6 @@ names. Nothing in the directory holds a path outside it.
 """
 
 from hubdna.store.catalogue import Entry
-from hubdna.store.directory import IndexDir, IndexInfo
+from hubdna.store.directory import IndexDir
 
-__all__ = ["Entry", "IndexDir", "IndexInfo"]
+__all__ = ["Entry", "IndexDir"]

@@ -6,28 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from hubdna.dna import codec
 from hubdna.dna.read import SCHEME
 from hubdna.errors import FormatError, IndexDirError
-from hubdna.records import Dna, ModelRef, Skipped
+from hubdna.records import Dna, IndexInfo, ModelRef, Skipped
 from hubdna.store.catalogue import Catalogue, Entry
 from hubdna.store.vectors import Vectors, index_genes
-
-
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
-    """An index at a glance."""
-
-    location: str
-    digest: str
-    scheme: str
-    n_models: int
-    n_skipped: int
-    n_bytes: int
-    published: bool
 
 
 class IndexDir:
