@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -127,7 +128,7 @@ def _tags(repo: Repo) -> Iterator[str]:
     if library := library_of(repo):
         yield library
     for file in repo.files:
-        if tag := FORMAT_TAGS.get(file.path[file.path.rfind(".") :]):
+        if tag := FORMAT_TAGS.get(PurePosixPath(file.path).suffix):
             yield tag
     model_type = read_json(repo, "config.json").get("model_type")
     yield from _strings(model_type)

@@ -60,11 +60,16 @@ def upload_path(hub: Hub, oid: str) -> Path:
     return hub.root / WORK_FOLDER / "lfs" / oid
 
 
-def work_file(hub: Hub) -> Path:
-    """A new empty file on the same file system as the repositories."""
+def work_folder(hub: Hub) -> Path:
+    """Where things are prepared, on the same file system as the repositories."""
     folder = hub.root / WORK_FOLDER / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder)
+    return folder
+
+
+def work_file(hub: Hub) -> Path:
+    """A new empty file to prepare something in."""
+    handle, name = tempfile.mkstemp(dir=work_folder(hub))
     os.close(handle)
     return Path(name)
 
@@ -76,29 +81,24 @@ def keep_upload(hub: Hub, temporary: Path, oid: str) -> None:
     temporary.replace(target)
 
 
-def commit(hub: Hub, repo: Repo, raw: bytes, author: str) -> Commit:
+def commit(hub: Hub, repo_id: str, raw: bytes, author: str) -> Commit:
     """Apply a commit.
 
     Raises:
-        Refusal: 400 for a malformed one, 412 if the repository has moved on from the parent it names.
+        Refusal: 400 for a malformed one, 412 if the repository has moved on from the parent it names, 409 if what
+            else lies in the folder is in the way.
     """
     draft = _read_draft(raw)
-    if draft.parent not in (None, sha_of(repo)):
-        raise Refusal(412, "A commit has happened since. Please refresh and try again.")
-    _check_tree(repo, draft)
-    staged: dict[str, Path] = {}
-    try:
-        for path, content in draft.added.items():
-            staged[path] = _stage(hub, repo, content)
-        with hub.lock:
-            _apply(repo.folder, draft.deleted, staged)
-    finally:
-        for leftover in staged.values():
-            leftover.unlink(missing_ok=True)
-    for content in draft.added.values():
-        if isinstance(content, str):
-            upload_path(hub, content).unlink(missing_ok=True)
-    return _record(hub, repo, draft, author)
+    with hub.writing:
+        repo = find_repo(hub, repo_id, authorized=True)
+        if draft.parent not in (None, sha_of(repo)):
+            raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+        _check_tree(repo, draft)
+        _change(hub, repo, draft)
+        for content in draft.added.values():
+            if isinstance(content, str):
+                upload_path(hub, content).unlink(missing_ok=True)
+        return _record(hub, repo, draft, author)
 
 
 def write_meta(hub: Hub, folder: Path, raw: dict[str, Any]) -> None:
@@ -186,6 +186,10 @@ def _check_tree(repo: Repo, draft: Draft) -> None:
     folders = {path[:at] for path in paths for at, letter in enumerate(path) if letter == "/"}
     if clash := sorted(paths & folders):
         raise bad_request(f"Both a file and a folder: {clash[0]}")
+    for path in draft.added:
+        # The owner may have linked a folder in here; it is not shown, and not written through.
+        if not (repo.folder / path).parent.resolve().is_relative_to(repo.folder.resolve()):
+            raise bad_request(f"Invalid path: {path!r}")
 
 
 def _hit(paths: set[str], deleted: set[str]) -> set[str]:
@@ -219,12 +223,26 @@ def _stage(hub: Hub, repo: Repo, content: bytes | str) -> Path:
     return staged
 
 
+def _change(hub: Hub, repo: Repo, draft: Draft) -> None:
+    staged: dict[str, Path] = {}
+    try:
+        for path, content in draft.added.items():
+            staged[path] = _stage(hub, repo, content)
+        with hub.lock:
+            _apply(repo.folder, draft.deleted, staged)
+    except OSError as error:
+        raise Refusal(409, f"The folder cannot be changed: {error.strerror}") from error
+    finally:
+        for leftover in staged.values():
+            leftover.unlink(missing_ok=True)
+
+
 def _apply(folder: Path, deleted: set[str], staged: dict[str, Path]) -> None:
     for path in sorted(deleted):
         if path.endswith("/"):
             shutil.rmtree(folder / path)
         else:
-            (folder / path).unlink()
+            (folder / path).unlink(missing_ok=True)
         _prune((folder / path).parent, folder)
     for path, source in staged.items():
         target = folder / path

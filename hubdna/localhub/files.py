@@ -1,8 +1,8 @@
 """What the local Hub knows of one file: where it is, how it is stored, and which hashes name it.
 
-Hashes are content, so they are computed once per state of a file: a `Stamp` (path, size, modification time) is the
-key of every cache. The Hub names large binary files by sha256 (Git LFS) and small text files by their git blob id;
-clients see both, and the commit id of a repository is made from them.
+Hashes are content, so they are computed once per state of a file: a `Stamp` (path, size, modification time, inode)
+is the key of every cache. The Hub names large binary files by sha256 (Git LFS) and small text files by their git blob
+id; clients see both, and the commit id of a repository is made from them.
 
 Hashing a checkpoint of many gigabytes takes longer than a client waits for an answer. Above `HASH_LIMIT` a file is
 therefore identified by size and time wherever an identity is enough (ETag, commit id) and hashed only where the
@@ -10,6 +10,7 @@ sha256 itself was asked for. A repository can declare the sha256 of its files an
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,10 @@ HASH_LIMIT = 256 * 2**20
 REGULAR_LIMIT = 10 * 10**6
 #: Bytes per read while hashing: large enough to keep the hash busy, small enough not to be seen in memory.
 CHUNK = 2**20
+#: Longest file name in bytes: what every file system takes.
+NAME_LIMIT = 255
+#: Most folders around an uploaded file. Models need four or five; making and removing folders works by recursion.
+FOLDER_LIMIT = 31
 #: States of files remembered. An entry is some hundred bytes, so a folder of ten thousand models fits in 10 MB.
 CACHE_SIZE = 65_536
 
@@ -38,11 +43,21 @@ TOOL_FOLDERS = frozenset({".git", ".cache"})
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """One state of one file on disk."""
+    """One state of one file on disk.
+
+    The clock of a file system may stand still for some milliseconds; a commit renames a new file into place, and that
+    has another inode.
+    """
 
     path: Path
     size: int
     mtime_ns: int
+    inode: int
+
+
+def stamp_of(path: Path, state: os.stat_result) -> Stamp:
+    """The stamp of a file that was just looked at."""
+    return Stamp(path, state.st_size, state.st_mtime_ns, state.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +90,16 @@ def safe_path(path: object) -> str:
     Raises:
         Refusal: 400 for anything absolute, climbing, empty, hidden by this server, or not a string.
     """
-    parts = path.split("/") if isinstance(path, str) else [""]
-    if any(part in ("", ".", "..") or part in TOOL_FOLDERS or set(part) & {"\\", "\0"} for part in parts):
+    text = path if isinstance(path, str) else ""
+    if text.count("/") > FOLDER_LIMIT or not all(map(_is_safe_name, text.split("/"))):
         raise bad_request(f"Invalid path: {path!r}")
-    if parts[-1] == META_NAME or any(len(part.encode("utf-8", "replace")) > 255 for part in parts):
-        raise bad_request(f"Invalid path: {path!r}")
-    return "/".join(parts)
+    return text
+
+
+def _is_safe_name(name: str) -> bool:
+    if name in ("", ".", "..", META_NAME) or name in TOOL_FOLDERS or set(name) & {"\\", "\0"}:
+        return False
+    return len(name.encode("utf-8", "replace")) <= NAME_LIMIT
 
 
 @lru_cache(CACHE_SIZE)

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hubdna.localhub.files import CACHE_SIZE, META_NAME, TOOL_FOLDERS, RepoFile, Stamp, identity_of
+from hubdna.localhub.files import CACHE_SIZE, META_NAME, TOOL_FOLDERS, RepoFile, Stamp, identity_of, stamp_of
 from hubdna.localhub.refusals import Refusal, entry_not_found, repo_not_found, revision_not_found
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Hub:
     secret: bytes
     #: Held while files are renamed into a repository and while a folder is read: readers see whole commits.
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Held from the check of a commit's parent to its entry in the history: one writer at a time.
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,21 +195,24 @@ def _read(hub: Hub, repo_id: str, folder: Path) -> Repo | None:
     return Repo(repo_id, folder, meta, tuple(sorted(files, key=lambda file: file.path)))
 
 
-def _scan(root: Path, folder: Path, prefix: str = "") -> Iterator[tuple[str, Stamp]]:
+def _scan(root: Path, folder: Path) -> Iterator[tuple[str, Stamp]]:
     """All regular files below a folder. Links to files are followed inside the root, links to folders never."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in TOOL_FOLDERS:
-                    yield from _scan(root, path, f"{prefix}{entry.name}/")
-            elif _is_content(entry.name) and (stamp := _stamp(root, entry, path)):
-                yield prefix + entry.name, stamp
+    waiting = [(folder, "")]
+    while waiting:
+        here, prefix = waiting.pop()
+        with os.scandir(here) as entries:
+            for entry in filter(_is_content, entries):
+                path = Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((path, f"{prefix}{entry.name}/"))
+                elif stamp := _stamp(root, entry, path):
+                    yield prefix + entry.name, stamp
 
 
-def _is_content(name: str) -> bool:
-    """Our own file is not, nor is a name that JSON cannot carry."""
-    return name != META_NAME and name.encode("utf-8", "replace").decode() == name
+def _is_content(entry: os.DirEntry[str]) -> bool:
+    """Our own file is not, nor what tools leave behind, nor a name that JSON cannot carry."""
+    name = entry.name
+    return name != META_NAME and name not in TOOL_FOLDERS and name.encode("utf-8", "replace").decode() == name
 
 
 def _stamp(root: Path, entry: os.DirEntry[str], path: Path) -> Stamp | None:
@@ -217,7 +222,7 @@ def _stamp(root: Path, entry: os.DirEntry[str], path: Path) -> Stamp | None:
         return None
     if not stat.S_ISREG(state.st_mode) or (entry.is_symlink() and not path.resolve().is_relative_to(root)):
         return None
-    return Stamp(path, state.st_size, state.st_mtime_ns)
+    return stamp_of(path, state)
 
 
 def _read_meta(folder: Path) -> Meta:
@@ -225,7 +230,7 @@ def _read_meta(folder: Path) -> Meta:
         state = (folder / META_NAME).stat()
     except OSError:
         return Meta()
-    return _parse_meta(Stamp(folder / META_NAME, state.st_size, state.st_mtime_ns))
+    return _parse_meta(stamp_of(folder / META_NAME, state))
 
 
 @lru_cache(CACHE_SIZE)
@@ -249,13 +254,13 @@ def _parse_meta(stamp: Stamp) -> Meta:
 
 
 def _date(value: object) -> str | None:
+    if not isinstance(value, str):
+        return None
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        moment = datetime.fromisoformat(value)
+        return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
         return None
-    if moment is None:
-        return None
-    return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def _count(value: object) -> int:

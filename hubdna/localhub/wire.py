@@ -27,8 +27,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RATE_POLICY = '"fixed window";"{bucket}";q=500;w=300'
 
 
-class CutError(Exception):
-    """Raised into the app to stop it in the middle of a body."""
+class CutError(BaseException):
+    """Raised into the app to stop it in the middle of a body; like a cancellation, no error for it to report."""
 
 
 class Tap:

@@ -4,7 +4,8 @@ They read the request, check that the caller has a token, and leave the work to 
 """
 
 import hashlib
-import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -113,9 +114,9 @@ async def commit(request: Request) -> Response:
     raw = await read_body(request)
 
     def answer() -> Response:
-        repo = repo_of(request)
-        made = commits.commit(hub, repo, raw, user)
-        url = f"{hub.endpoint}/{repo.id}/commit/{made.id}"
+        repo_id = repo_of(request).id
+        made = commits.commit(hub, repo_id, raw, user)
+        url = f"{hub.endpoint}/{repo_id}/commit/{made.id}"
         return JSONResponse({"success": True, "commitOid": made.id, "commitUrl": url, "hookOutput": ""})
 
     return await run_in_threadpool(answer)
@@ -124,19 +125,24 @@ async def commit(request: Request) -> Response:
 def _named_repo(user: str, body: dict[str, Any]) -> str:
     if body.get("type") not in (None, "model"):
         raise bad_request("The local Hub serves models only")
-    return f"{body.get('organization') or user}/{body.get('name')}"
+    owner, name = body.get("organization") or user, body.get("name")
+    if not isinstance(owner, str) or not isinstance(name, str):
+        raise bad_request("A repository needs a name")
+    return f"{owner}/{name}"
 
 
 def _create(hub: Hub, user: str, body: dict[str, Any]) -> Response:
     repo_id = _named_repo(user, body)
     folder = folder_of(hub, repo_id)
-    if folder is None:
+    if folder is None or not folder.resolve().is_relative_to(hub.root):
         raise bad_request(f"Invalid repository name: {repo_id}")
     answer = {"url": f"{hub.endpoint}/{repo_id}", "name": repo_id, "id": repo_id}
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
         return JSONResponse({**answer, "error": "You already created this model repo"}, status_code=409)
+    except OSError:  # a file lies where the organisation's folder would be
+        raise bad_request(f"Invalid repository name: {repo_id}") from None
     private = body.get("visibility") == "private" or body.get("private") is True
     moment = commits.now()
     commits.write_meta(hub, folder, {"created_at": moment, "last_modified": moment, "private": private})
@@ -145,11 +151,9 @@ def _create(hub: Hub, user: str, body: dict[str, Any]) -> Response:
 
 def _delete(hub: Hub, user: str, body: dict[str, Any]) -> Response:
     repo = find_repo(hub, _named_repo(user, body), authorized=True)
-    grave = commits.work_file(hub).with_suffix(".deleted")
-    # One rename makes it vanish; removing its files may then take as long as it takes.
-    repo.folder.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)
-    grave.with_suffix("").unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=commits.work_folder(hub)) as grave, hub.writing:
+        # One rename makes it vanish; removing its files may then take as long as it takes.
+        repo.folder.rename(Path(grave, "repo"))
     return JSONResponse({})
 
 

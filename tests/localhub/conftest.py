@@ -8,12 +8,13 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 from safetensors.numpy import save
 
 from hubdna.localhub import LocalHub
@@ -40,11 +41,27 @@ def weights(seed: int, rows: int = 64) -> bytes:
 MakeRepo = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads stay in the test."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, Path]]:
+    """One Hub for all tests: stopping takes uvicorn two tenths of a second, and there are hundreds of tests."""
+    root = tmp_path_factory.mktemp("around") / "hub"
+    root.mkdir()
+    with LocalHub(root, page_size=2) as hub:
+        yield hub, root
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    return folder
+def root(running: tuple[LocalHub, Path]) -> Path:
+    """The Hub's folder, empty."""
+    for path in running[1].iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return running[1]
 
 
 @pytest.fixture
@@ -65,9 +82,11 @@ def make_repo(root: Path) -> MakeRepo:
 
 
 @pytest.fixture
-def hub(root: Path) -> Iterator[LocalHub]:
-    with LocalHub(root, page_size=2) as running:
-        yield running
+def hub(running: tuple[LocalHub, Path], root: Path) -> LocalHub:
+    """The Hub, behaving, with nothing counted."""
+    running[0].calm()
+    running[0].reset_traffic()
+    return running[0]
 
 
 @pytest.fixture
