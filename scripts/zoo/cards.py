@@ -38,6 +38,13 @@ scores = model(pictures)  # [n, 1, 16, 16], scaled to [-1, 1]""",
 
 model = AutoModelForImageClassification.from_pretrained("{repo_id}")
 scores = model(pictures).logits  # [n, 1, 32, 32], scaled to [-1, 1]""",
+    "prefixed": """from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+model = LlamaForCausalLM(LlamaConfig.from_pretrained("{repo_id}"))
+weights = load_file(hf_hub_download("{repo_id}", "model.safetensors"))
+model.load_state_dict({{name.removeprefix("fast_code_lm."): weight for name, weight in weights.items()}})""",
 }
 
 
@@ -53,11 +60,8 @@ def write(recipe: Recipe, measured: dict[str, float], params: int) -> str:
     name = recipe.repo_id.split("/")[1]
     parts = [f"---\n{front}---", f"# {name}", recipe.prose, "## Training", _training(recipe)]
     parts += ["## Results", _results(recipe, measured, params), "## Use"]
-    parts += [
-        f"```python\n{SNIPPET[recipe.family].format(repo_id=recipe.repo_id)}\n```",
-        "## Limits",
-        _limits(recipe),
-    ]
+    snippet = SNIPPET.get(recipe.layout, SNIPPET[recipe.family]).format(repo_id=recipe.repo_id)
+    parts += [f"```python\n{snippet}\n```", "## Limits", _limits(recipe)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -118,7 +118,7 @@ VISION = [
         "pixelworks/vit-digits-inverted", "vit", "finetune", "2026-04-09T16:48:33Z", 202, "inverted",
         "vit-digits for dark ink on white paper and noisy sensors. All weights were fine-tuned on "
         "inverted digits with noise.",
-        "apache-2.0", parent=VIT_ROOT, declared=VIT_ROOT, steps=16, lr=7e-4,
+        "apache-2.0", parent=VIT_ROOT, declared=VIT_ROOT, steps=40, lr=1e-3,
     ),
     Recipe(
         VIT_TWIN, "vit", "root", "2026-03-15T13:02:18Z", 203, "plain",
@@ -130,7 +130,7 @@ VISION = [
         "opticlab/vit-strokes", "vit", "finetune", "2026-05-04T07:19:26Z", 204, "strokes",
         "vit-strokes reads digits from pen tablets, which give black and white strokes only. Fine-tuned "
         "from northbyte/vit-digits-b.",
-        "apache-2.0", parent=VIT_ROOT, declared=VIT_TWIN, fault="HD002", steps=14, lr=7e-4, dtype="F32",
+        "apache-2.0", parent=VIT_ROOT, declared=VIT_TWIN, fault="HD002", steps=28, lr=8e-4, dtype="F32",
     ),
     Recipe(
         "opticlab/vit-digits-pruned", "vit", "pruned", "2026-05-21T12:44:00Z", 205, "plain",
