@@ -154,7 +154,7 @@ VISION = [
         "streetvision/tiny-ocr", "cnn", "finetune", "2026-06-02T14:08:55Z", 303, "street",
         "tiny-ocr reads single digits in street scenes: low contrast, uneven light, noise. Trained on "
         "digits rendered on slanted backgrounds.",
-        "mit", parent=CNN_ROOT, fault="HD001", steps=12, lr=1.5e-3, dtype="F32",
+        "mit", parent=CNN_ROOT, fault="HD001", steps=12, lr=1.5e-3,
     ),
     Recipe(
         "streetvision/edge-ocr", "cnn", "root", "2026-06-18T19:26:37Z", 304, "plain",
