@@ -21,7 +21,7 @@ from hubdna.localhub.refusals import bad_request
 HASH_LIMIT = 256 * 2**20
 #: Largest file the Hub keeps in git itself; a larger one goes to LFS whatever its name.
 REGULAR_LIMIT = 10 * 10**6
-#: Bytes per read while hashing: large enough to keep the hash busy, small enough not to be seen in memory.
+#: Bytes per read while hashing or sending: the work in between is then small, and so is the memory of many requests.
 CHUNK = 2**20
 #: Longest file name in bytes: what every file system takes.
 NAME_LIMIT = 255

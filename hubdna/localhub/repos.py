@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hubdna.localhub.files import CACHE_SIZE, META_NAME, TOOL_FOLDERS, RepoFile, Stamp, identity_of, stamp_of
-from hubdna.localhub.refusals import Refusal, entry_not_found, repo_not_found, revision_not_found
+from hubdna.localhub.refusals import entry_not_found, repo_not_found, revision_not_found
 
 logger = logging.getLogger(__name__)
 
@@ -136,20 +136,17 @@ def check_revision(repo: Repo, revision: str) -> str:
     return sha
 
 
-def file_in(repo: Repo, path: str) -> RepoFile:
-    """One file by its name in the repository."""
-    for file in repo.files:
-        if file.path == path:
-            return file
-    raise entry_not_found(path, sha_of(repo))
-
-
 def find_file(repo: Repo, path: str) -> RepoFile | None:
-    """One file, or None."""
-    try:
-        return file_in(repo, path)
-    except Refusal:
-        return None
+    """One file by its name in the repository, or None."""
+    return next((file for file in repo.files if file.path == path), None)
+
+
+def file_in(repo: Repo, path: str) -> RepoFile:
+    """One file by its name, or a refusal."""
+    file = find_file(repo, path)
+    if file is None:
+        raise entry_not_found(path, sha_of(repo))
+    return file
 
 
 def created_at(repo: Repo) -> str:
@@ -179,7 +176,7 @@ def _names(folder: Path) -> list[str]:
         return [entry.name for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
 
 
-def _file_time(repo: Repo, choose: Any) -> str:
+def _file_time(repo: Repo, choose: Callable[[list[int]], int]) -> str:
     times = [file.stamp.mtime_ns for file in repo.files] or [repo.folder.stat().st_mtime_ns]
     return timestamp(datetime.fromtimestamp(choose(times) / 1e9, UTC))
 

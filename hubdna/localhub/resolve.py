@@ -12,12 +12,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from hubdna.localhub.caller import hub_of, is_authorized, path_of, repo_of, revision_of
-from hubdna.localhub.files import RepoFile, identity_of, knows_content, sha256_of
+from hubdna.localhub.files import CHUNK, RepoFile, identity_of, knows_content, sha256_of
 from hubdna.localhub.refusals import gated
 from hubdna.localhub.repos import Hub, Repo, file_in, find_repo
 from hubdna.localhub.signing import check_signature, signed
 
 OCTETS = "application/octet-stream"
+
+
+class Stream(FileResponse):
+    """A file in larger steps: each one is a trip to another thread, and weights are large."""
+
+    chunk_size = CHUNK
 
 
 def resolve(request: Request) -> Response:
@@ -29,7 +35,7 @@ def resolve(request: Request) -> Response:
     file = file_in(repo, path_of(request))
     if file.is_lfs:
         return Response(status_code=302, headers={**commit, **_redirect(hub_of(request), repo, file)})
-    return FileResponse(file.stamp.path, headers={**commit, "ETag": _etag(file)}, media_type="text/plain")
+    return Stream(file.stamp.path, headers={**commit, "ETag": _etag(file)}, media_type="text/plain")
 
 
 def deliver(request: Request) -> Response:
@@ -39,7 +45,7 @@ def deliver(request: Request) -> Response:
     org, name = (unquote(request.path_params[part]) for part in ("org", "name"))
     # The signature was given to somebody who was allowed to read the file.
     file = file_in(find_repo(hub, f"{org}/{name}", authorized=True), path_of(request))
-    return FileResponse(file.stamp.path, headers={"ETag": _etag(file)}, media_type=OCTETS)
+    return Stream(file.stamp.path, headers={"ETag": _etag(file)}, media_type=OCTETS)
 
 
 def _redirect(hub: Hub, repo: Repo, file: RepoFile) -> dict[str, str]:

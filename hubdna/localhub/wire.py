@@ -178,25 +178,22 @@ class _Spoiler:
 
     def __init__(self, fault: Fault, send: Send) -> None:
         self._kind, self._send = fault.kind, send
-        self._left = math.inf
+        self._left: int | None = None  # bytes still to be sent, once the half is known
+        self._ended = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] in (200, 206):
             message = {**message, "headers": [self._spoil(*pair) for pair in message["headers"]]}
-        elif message["type"] == "http.response.body":
-            body, last = message.get("body", b""), not message.get("more_body", False)
-            if self._left < 0 or (self._left == 0 and body):
+        elif message["type"] == "http.response.body" and self._left is not None:
+            if self._ended:
                 return
-            kept = body if len(body) <= self._left else body[: int(self._left)]
-            self._left -= len(kept)
-            at_end = self._left == 0 and self._kind == "truncated"
-            message = {**message, "body": kept, "more_body": not (last or at_end)}
-            if self._left == 0 and self._kind == "cut":
-                await self._send({**message, "more_body": True})
-                raise CutError
-            if at_end:
-                self._left = -1
+            body = message.get("body", b"")[: self._left]
+            self._left -= len(body)
+            self._ended = self._left == 0
+            message = {**message, "body": body, "more_body": not self._ended or self._kind == "cut"}
         await self._send(message)
+        if self._left == 0 and self._kind == "cut":
+            raise CutError
 
     def _spoil(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
         if name == b"content-length" and self._kind in ("cut", "truncated"):
