@@ -134,15 +134,24 @@ def _settle_without_reading(index: IndexDir, snapshot: Snapshot, level: ReadLeve
 def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: dict[tuple[str, ...], Entry]) -> _Fetched:
     reader = hub.reader(snapshot.ref)
     files = hub_weight_files(reader, snapshot)
-    hashes = tuple(h for f in files if (h := reader.sha256(f))) if known else ()
-    original = known.get(hashes) if len(hashes) == len(files) else None
+    original = _exact_copy_of(reader, files, known)
     if original is not None:
-        entry = _entry(snapshot, level, original.dna, original.n_genes, original.content, hashes)
+        entry = _entry(snapshot, level, original.dna, original.n_genes, original.content, original.weights_sha256)
         return _Fetched(entry, None, reader.n_bytes, reader.n_requests)
     dna = read_dna(snapshot.ref, reader, files, level)
     data = codec.encode(dna)
     entry = _entry(snapshot, level, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
     return _Fetched(entry, data, reader.n_bytes, reader.n_requests)
+
+
+def _exact_copy_of(reader: HubReader, files: list[str], known: dict[tuple[str, ...], Entry]) -> Entry | None:
+    """A stored model whose DNA came from the same bytes: equal hashes of every file that was touched for it."""
+    first = reader.ask_sha256(files[0]) if known else None
+    for hashes, entry in list(known.items()):
+        if first and hashes[0] == first and len(hashes) == len(files):
+            if all(not h or h == reader.ask_sha256(f) for f, h in zip(files, hashes, strict=True)):
+                return entry
+    return None
 
 
 def _entry(

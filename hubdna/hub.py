@@ -160,7 +160,11 @@ class HubReader:
         return self._sizes[filename]
 
     def sha256(self, filename: str) -> str | None:
-        """The file's hash as the redirect of `/resolve/` carries it; no byte of the body is taken."""
+        """The file's hash if a redirect already carried it, else None."""
+        return self._hashes.get(filename)
+
+    def ask_sha256(self, filename: str) -> str | None:
+        """Ask for the file's hash: one request, and no byte of the body is taken. None when the Hub does not say."""
         if filename not in self._hashes:
             self._repeat(filename, lambda: self._resolve(filename, 0, 1))
         return self._hashes.get(filename)

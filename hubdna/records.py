@@ -147,7 +147,8 @@ class Dna:
 
     `scheme` names every parameter that changes the result: two schemes never mix. `content` is a digest of all
     float tensors' bits, known only when the whole model was read. `anchors` are embedding rows kept for the tests
-    of disguised models. What it cost (`n_bytes_read`, `n_requests`) is provenance, not part of the .dna file.
+    of disguised models. What it cost (`n_bytes_read`, `n_requests`) is provenance, not part of the .dna file, and so
+    is `weights_sha256`: one hash a weights file, empty for files that were not touched.
     """
 
     ref: ModelRef

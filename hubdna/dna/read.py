@@ -32,6 +32,8 @@ SMALL_LAYOUT_GENES = 4
 """Genes of a small read: 6 requests less header and anchors."""
 
 
+_ANCHOR_START = 2000
+"""First anchor row of a vocabulary: rows 0 to 255 of a real one span 21 effective dimensions, 2,000 to 2,255 span 98."""
 _ANCHOR_SHARE = 0.54
 """Of the bytes, at most: n anchors and M m rows under one budget test best when n is half of it."""
 
@@ -75,7 +77,7 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
     axes = roles.testable_axes(floats)
     if whole:
         found, content, table = _read_whole(reader, infos, axes, skipped)
-        anchors = None if table is None else genes.quantise(table[: budget.n_anchors])[0]
+        anchors = None if table is None else genes.quantise(table[_anchor_start(len(table)) :][: budget.n_anchors])[0]
     else:
         remaining = Budget(
             budget.n_bytes - (reader.n_bytes - spent[0]),
@@ -85,9 +87,9 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
         found, anchors, content = *_read_parts(reader, floats, axes, remaining, level, skipped), None
     if not found and (content is None or any("NaN" in s.reason for s in skipped)):
         raise NoGenesError(f"{ref}: no testable units: {_why_none(infos, floats, axes, skipped)}")
-    sha256 = tuple(s for f in files if (s := reader.sha256(f)))
+    sha256 = tuple(reader.sha256(f) or "" for f in files)
     return Dna(
-        ref, SCHEME, tuple(found), anchors, content, len(infos), sha256 if len(sha256) == len(files) else (),
+        ref, SCHEME, tuple(found), anchors, content, len(infos), sha256 if any(sha256) else (),
         reader.n_bytes - spent[0], reader.n_requests - spent[1], tuple(skipped),
     )  # fmt: skip
 
@@ -180,7 +182,7 @@ def _read_parts(
     chosen = _choose(floats, axes, left, budget.n_requests - (n_anchors > 0), level)
     anchors = None
     if table is not None and n_anchors:
-        anchors = genes.quantise(_read_units(reader, table, n_anchors))[0]
+        anchors = genes.quantise(_read_units(reader, table, n_anchors, _anchor_start(table.shape[0])))[0]
     found: list[Gene] = []
     for info in chosen:
         _collect(found, skipped, info, 0, _read_units(reader, info, genes.n_read(info.shape, 0)))
@@ -217,8 +219,13 @@ def _row_bytes(info: TensorInfo) -> int:
     return math.prod(info.shape[1:]) * safetensors.ITEMSIZE[info.dtype]
 
 
-def _read_units(reader: ByteReader, info: TensorInfo, n: int) -> NDArray[np.float32]:
-    start = info.data_offsets[0]
+def _anchor_start(n_rows: int) -> int:
+    """The same for every read level, so that small reads nest in larger ones."""
+    return min(_ANCHOR_START, max(0, n_rows - BUDGETS["standard"].n_anchors) // 2)
+
+
+def _read_units(reader: ByteReader, info: TensorInfo, n: int, first: int = 0) -> NDArray[np.float32]:
+    start = info.data_offsets[0] + first * _row_bytes(info)
     span = (start, start + n * _row_bytes(info))
     ((_, raw),) = read_spans(reader, info.filename, [span])
     return _as_float32(raw, info, (n, *info.shape[1:]))

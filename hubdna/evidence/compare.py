@@ -54,7 +54,7 @@ def _evidence(exact: str | None, pairs: list[tuple[Gene, Gene]], buckets: tuple[
 
 
 def _exact(a: Dna, b: Dna) -> str | None:
-    if a.weights_sha256 and a.weights_sha256 == b.weights_sha256:
+    if a.weights_sha256 and all(a.weights_sha256) and a.weights_sha256 == b.weights_sha256:
         return "file"
     return "content" if a.content is not None and a.content == b.content else None
 

@@ -8,6 +8,7 @@ model has the same DNA wherever it lies.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +32,7 @@ class ByteReader(Protocol):
         """Bytes [start, stop), cut at the end of the file. Raises HubError."""
 
     def sha256(self, filename: str) -> str | None:
-        """The file's hash when it is known without reading the file, else None."""
+        """The file's hash if it came along with something that was read, else None."""
 
 
 class LocalReader:
@@ -43,8 +44,9 @@ class LocalReader:
         self.n_requests = 0
 
     def _path(self, filename: str) -> Path:
-        path = (self.folder / filename).resolve()
-        if not path.is_file():
+        inside = not Path(filename).is_absolute() and ".." not in Path(filename).parts
+        path = self.folder / filename  # links are followed: a download cache consists of them
+        if not inside or not path.is_file():
             raise NotFoundError(f"{self.folder}: no file named {filename}")
         return path
 
@@ -81,15 +83,13 @@ def read_spans(
     reader: ByteReader, filename: str, spans: list[tuple[int, int]], gap: int = MERGE_GAP
 ) -> Iterator[tuple[tuple[int, int], memoryview]]:
     """Yield (span, bytes) for every asked span, reading merged ranges. Raises FormatError on a short file."""
-    wanted = sorted(spans)
+    wanted = deque(sorted(spans))
     for start, stop in merge_spans(wanted, gap):
-        data = memoryview(reader.read(filename, start, stop))
+        data = memoryview(reader.read(filename, start, stop) if stop > start else b"")
         if len(data) != stop - start:
-            raise FormatError(
-                filename, f"expected {stop - start} bytes at {start}, found {len(data)}: file cut short"
-            )
+            raise FormatError(filename, f"expected {stop - start} bytes at {start}, found {len(data)}: file cut short")
         while wanted and wanted[0][1] <= stop:
-            a, b = wanted.pop(0)
+            a, b = wanted.popleft()
             yield (a, b), data[a - start : b - start]
 
 

@@ -22,6 +22,10 @@ MAX_HEADER = 25_000_000
 """Bytes; the client library's own limit."""
 MAX_TENSORS = 200_000
 """The largest mixture-of-experts models have about 100,000."""
+MAX_METADATA = 200_000
+"""Entries and colons of `__metadata__`; tag counts of adapters have tens of thousands."""
+MAX_WIDE = 8_000_000
+"""Bytes of a header that is not ASCII throughout: one rare character makes Python's text four times as long."""
 
 ITEMSIZE = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
@@ -45,9 +49,7 @@ def read_header(reader: ByteReader, filename: str) -> list[TensorInfo]:
         raise FormatError(filename, f"not safetensors: expected at least 8 bytes, found {len(head)}")
     length, size = int.from_bytes(head[:8], "little"), reader.size(filename)
     if not 2 <= length <= MAX_HEADER:
-        raise FormatError(
-            filename, f"header length {length} is outside 2..{MAX_HEADER}: refused before reading it"
-        )
+        raise FormatError(filename, f"header length {length} is outside 2..{MAX_HEADER}: refused before reading it")
     if 8 + length > size:
         raise FormatError(filename, f"header of {length} bytes ends past the end of the file ({size} bytes)")
     raw = head[8 : 8 + length]
@@ -70,9 +72,7 @@ def parse_header(raw: bytes, filename: str, n_data: int) -> list[TensorInfo]:
     if not isinstance(header, dict):
         raise FormatError(filename, "header is not a JSON object")
     base = 8 + len(raw)
-    tensors = [
-        _tensor(name, entry, filename, base) for name, entry in header.items() if name != "__metadata__"
-    ]
+    tensors = [_tensor(name, entry, filename, base) for name, entry in header.items() if name != "__metadata__"]
     tensors.sort(key=lambda t: t.data_offsets)
     _check_coverage(tensors, filename, base, base + n_data)
     return tensors
@@ -90,12 +90,18 @@ def _refuse_bombs(raw: bytes, filename: str) -> None:
             raise FormatError(
                 filename, f"header holds {n} {mark.decode()!r}, more than {MAX_TENSORS} tensors need: refused"
             )
+    if (n := raw.count(b":")) > (limit := 4 * raw.count(b"{") + MAX_METADATA):
+        raise FormatError(filename, f"header holds {n} ':', its objects need at most {limit}: refused")
+    if len(raw) > MAX_WIDE and not raw.isascii():
+        raise FormatError(filename, f"header of {len(raw)} bytes is not ASCII, at most {MAX_WIDE} may be: refused")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entry = dict(pairs)
     if len(entry) != len(pairs):
         raise ValueError("a key appears twice")
+    if any(isinstance(value, list) and key not in ("shape", "data_offsets") for key, value in pairs):
+        raise ValueError("a list that is neither shape nor data_offsets")
     return entry
 
 
@@ -106,10 +112,12 @@ def _no_constant(word: str) -> None:
 def _tensor(name: str, entry: Any, filename: str, base: int) -> TensorInfo:
     """One checked header entry."""
     where = f"tensor {name[:80]!r}"
+    if not name.isprintable():  # control characters would reach terminals, lone surrogates no file at all
+        raise FormatError(filename, f"{where}: name holds characters that cannot be printed")
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise FormatError(filename, f"{where}: expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in ITEMSIZE:
+    if not isinstance(dtype, str) or dtype not in ITEMSIZE:
         raise FormatError(filename, f"{where}: unknown dtype {str(dtype)[:20]!r}")
     if not _counts(shape) or len(shape) > 32:
         raise FormatError(filename, f"{where}: shape is not a list of at most 32 lengths")
@@ -133,17 +141,11 @@ def _check_coverage(tensors: list[TensorInfo], filename: str, begin: int, end: i
     position = begin
     for tensor in tensors:
         if tensor.data_offsets[0] != position:
-            what = (
-                "overlaps the tensor before it"
-                if tensor.data_offsets[0] < position
-                else "leaves a hole before it"
-            )
+            what = "overlaps the tensor before it" if tensor.data_offsets[0] < position else "leaves a hole before it"
             raise FormatError(filename, f"tensor {tensor.name[:80]!r} {what} (byte {tensor.data_offsets[0]})")
         position = tensor.data_offsets[1]
     if position != end:
-        raise FormatError(
-            filename, f"tensors end at byte {position}, the file at byte {end}: cut short or padded"
-        )
+        raise FormatError(filename, f"tensors end at byte {position}, the file at byte {end}: cut short or padded")
 
 
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
@@ -160,9 +162,7 @@ def weight_files(files: tuple[str, ...], read_index: Any = None) -> list[str]:
     Raises:
         FormatError: a shard that the numbering or the index names is absent.
     """
-    names = sorted(
-        f for f in files if f.endswith(".safetensors") and "/" not in f and not f.startswith("adapter_")
-    )
+    names = sorted(f for f in files if f.endswith(".safetensors") and "/" not in f and not f.startswith("adapter_"))
     if "model.safetensors" in names:
         return ["model.safetensors"]
     shards = [(m[1], int(m[3]), f) for f in names if (m := _SHARD.fullmatch(f))]
@@ -178,13 +178,14 @@ def weight_files(files: tuple[str, ...], read_index: Any = None) -> list[str]:
 
 
 def _indexed_shards(index: str, raw: bytes, files: tuple[str, ...]) -> list[str]:
+    if len(raw) > MAX_HEADER:
+        raise FormatError(index, f"shard index of more than {MAX_HEADER} bytes: refused")
+    _refuse_bombs(raw, index)
     try:
         shards = set(json.loads(raw)["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FormatError(index, "expected a JSON object with weight_map: {tensor: shard}") from None
-    if not shards or not all(
-        isinstance(s, str) and "/" not in s and s.endswith(".safetensors") for s in shards
-    ):
+    if not shards or not all(isinstance(s, str) and "/" not in s and s.endswith(".safetensors") for s in shards):
         raise FormatError(index, "weight_map names something that is not a safetensors file beside it")
     _all_present(sorted(shards), files, index)
     return sorted(shards)

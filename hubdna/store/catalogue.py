@@ -137,7 +137,7 @@ class Catalogue:
     def copies_of(self, content: str | None, weights_sha256: tuple[str, ...]) -> list[Entry]:
         """Models with the same bits: equal digests of all tensors, or equal hashes of the weights files."""
         query = "SELECT * FROM models WHERE content = ? OR (weights_sha256 = ? AND ? != '[]') ORDER BY repo_id"
-        hashes = json.dumps(weights_sha256)
+        hashes = json.dumps(weights_sha256 if all(weights_sha256) else ())
         return [_entry(row) for row in self.db.execute(query, (content, hashes, hashes))]
 
     def entries(self) -> Iterator[Entry]:
