@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hubdna.localhub import LocalHub
 from huggingface_hub import HfApi, constants
 from safetensors.numpy import save
-
-from hubdna.localhub import LocalHub
 
 CARD = """---
 license: apache-2.0

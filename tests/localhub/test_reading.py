@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import CARD, MakeRepo, weights
+from hubdna.localhub import LocalHub
 from huggingface_hub import (
     HfApi,
     HfFileSystem,
-    ModelCard,
     RepoFile,
     RepoFolder,
-    constants,
     get_hf_file_metadata,
     hf_hub_url,
 )
@@ -24,8 +26,6 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import get_session
-
-from hubdna.localhub import LocalHub
 
 REPO = "acme/model"
 FILE = "model.safetensors"
@@ -233,14 +233,13 @@ def test_snapshot_download(api: HfApi, make_repo: MakeRepo) -> None:
     assert (folder / "sub/ü ?#%.txt").read_text() == "odd name"
 
 
-def test_model_card_load(hub: LocalHub, make_repo: MakeRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_card_load_through_hf_endpoint(hub: LocalHub, make_repo: MakeRepo, tmp_path: Path) -> None:
+    """ModelCard.load takes no endpoint, so this is a process of its own, set up as a user would."""
     make_repo(REPO)
-    # ModelCard.load takes no endpoint: what HF_ENDPOINT sets at import is set here.
-    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    assert ModelCard.load(REPO).data.base_model == "acme/base"
+    code = f"from huggingface_hub import ModelCard; print(ModelCard.load({REPO!r}).data.base_model)"
+    env = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "acme/base"
 
 
 def test_revisions(api: HfApi, make_repo: MakeRepo) -> None:

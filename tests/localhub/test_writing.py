@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CARD, MakeRepo, weights
+from hubdna.localhub import LocalHub
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
@@ -16,8 +17,6 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import get_session
-
-from hubdna.localhub import LocalHub
 
 REPO = "alice/model"
 AUTH = {"Authorization": "Bearer hf_alice"}
