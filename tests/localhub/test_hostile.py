@@ -65,20 +65,21 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     "prefix", [f"/{REPO}/resolve/main/", f"/api/models/{REPO}/tree/main/", f"/api/models/{REPO}/safetensors-metadata/"]
 )
-def test_no_path_leads_out(hub: LocalHub, prefix: str, path: str) -> None:
-    answer = raw(hub.endpoint, prefix + path)
-    status = int(answer.split()[1])
-    assert status in (400, 404) or (status == 200 and path == "" and "tree" in prefix)
-    assert SECRET.encode() not in answer and b"root:" not in answer and b"Traceback" not in answer
+def test_no_path_leads_out(hub: LocalHub, prefix: str) -> None:
+    for path in PATHS:
+        answer = raw(hub.endpoint, prefix + path)
+        status = int(answer.split()[1])
+        assert status in (400, 404) or (status == 200 and path == "" and "tree" in prefix), path
+        assert not any(leak in answer for leak in (SECRET.encode(), b"root:", b"Traceback")), path
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_the_cdn_serves_nothing_unsigned(hub: LocalHub, path: str) -> None:
-    assert raw(hub.cdn_endpoint, f"/{REPO}/{path}?Expires=99999999999&Signature=00").split()[1] in (b"403", b"404")
+def test_the_cdn_serves_nothing_unsigned(hub: LocalHub) -> None:
+    for path in PATHS:
+        answer = raw(hub.cdn_endpoint, f"/{REPO}/{path}?Expires=99999999999&Signature=00")
+        assert answer.split()[1] in (b"403", b"404"), path
 
 
 @pytest.mark.parametrize(
@@ -97,18 +98,19 @@ def test_listings_show_only_what_is_content(api: HfApi) -> None:
     assert api.list_repo_files("acme/tools") == ["README.md"]
 
 
-@pytest.mark.parametrize(
-    "path", ["../../x.txt", "/x.txt", "a/../../x", ".hub.json", ".git/config", "a\\b", "", ".", "a\0", "x" * 300, 7]
-)
+BAD_NAMES = ["../../x.txt", "/x.txt", "a/../../x", ".hub.json", ".git/config", "a\\b", "", ".", "a\0", "x" * 300, 7]
+
+
 @pytest.mark.parametrize("key", ["file", "lfsFile", "deletedFile", "deletedFolder"])
-def test_commits_stay_inside(hub: LocalHub, root: Path, key: str, path: object) -> None:
+def test_commits_stay_inside(hub: LocalHub, root: Path, key: str) -> None:
     before = sorted(root.parent.rglob("*"))
-    value = {"path": path, "content": "eA==", "encoding": "base64", "oid": "0" * 64}
-    lines = [{"key": "header", "value": {"summary": "x"}}, {"key": key, "value": value}]
-    body = "\n".join(map(json.dumps, lines))
-    answer = get_session().post(f"{hub.endpoint}/api/models/{REPO}/commit/main", content=body, headers=AUTH)
-    assert answer.status_code in (400, 404)
-    assert sorted(root.parent.rglob("*")) == before
+    for path in BAD_NAMES:
+        value = {"path": path, "content": "eA==", "encoding": "base64", "oid": "0" * 64}
+        lines = [{"key": "header", "value": {"summary": "x"}}, {"key": key, "value": value}]
+        body = "\n".join(map(json.dumps, lines))
+        answer = get_session().post(f"{hub.endpoint}/api/models/{REPO}/commit/main", content=body, headers=AUTH)
+        assert answer.status_code in (400, 404), path
+        assert sorted(root.parent.rglob("*")) == before, path
 
 
 def test_commits_do_not_write_through_links(hub: LocalHub, api: HfApi, root: Path) -> None:
@@ -170,11 +172,11 @@ CALLS = [
 
 
 @pytest.mark.parametrize("call", [*CALLS, f"/{REPO}.git/info/lfs/objects/batch"])
-@pytest.mark.parametrize("body", BODIES)
-def test_bad_bodies_are_400(hub: LocalHub, call: str, body: bytes) -> None:
-    answer = get_session().post(hub.endpoint + call, content=body, headers=AUTH)
-    assert answer.status_code == 400
-    assert "error" in answer.json() or "errors" in answer.json()
+def test_bad_bodies_are_400(hub: LocalHub, call: str) -> None:
+    for body in BODIES:
+        answer = get_session().post(hub.endpoint + call, content=body, headers=AUTH)
+        assert answer.status_code == 400, body
+        assert "error" in answer.json() or "errors" in answer.json()
 
 
 @pytest.mark.parametrize(
