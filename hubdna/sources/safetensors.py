@@ -185,7 +185,10 @@ def _indexed_shards(index: str, raw: bytes, files: tuple[str, ...]) -> list[str]
         shards = set(json.loads(raw)["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FormatError(index, "expected a JSON object with weight_map: {tensor: shard}") from None
-    if not shards or not all(isinstance(s, str) and "/" not in s and s.endswith(".safetensors") for s in shards):
+    if not shards or not all(
+        isinstance(s, str) and s.isprintable() and not {"/", "\\"} & set(s) and s.endswith(".safetensors")
+        for s in shards
+    ):
         raise FormatError(index, "weight_map names something that is not a safetensors file beside it")
     _all_present(sorted(shards), files, index)
     return sorted(shards)
