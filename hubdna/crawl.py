@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from hubdna.card import claim_of_data
@@ -41,10 +41,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
+    """What a worker hands over. `data` is None once the DNA file is known to be stored."""
+
     entry: Entry
     data: bytes | None
-    n_bytes: int
-    n_requests: int
+    is_copy: bool = False
+
+
+_Known = dict[tuple[str, ...], _Fetched]
+"""By hashes of the weights files; filled by the workers, so that a copy next to its original is noticed too."""
 
 
 def crawl(
@@ -72,7 +77,7 @@ def crawl(
     Raises:
         HubError: the listing itself failed; everything stored so far stays.
     """
-    known = {e.weights_sha256: e for e in index.entries() if e.weights_sha256 and e.read == level}
+    known = {e.weights_sha256: _Fetched(e, None) for e in index.entries() if e.weights_sha256 and e.read == level}
     with ThreadPoolExecutor(workers, thread_name_prefix="crawl") as pool:
         running: dict[Future[_Fetched], Snapshot] = {}
         try:
@@ -83,9 +88,9 @@ def crawl(
                     continue
                 running[pool.submit(_fetch, hub, snapshot, level, known)] = snapshot
                 if len(running) >= 2 * workers:
-                    yield from _collect(index, running, known, level)
+                    yield from _collect(index, running, known)
             while running:
-                yield from _collect(index, running, known, level)
+                yield from _collect(index, running, known)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     index.sync()
@@ -131,63 +136,62 @@ def _settle_without_reading(index: IndexDir, snapshot: Snapshot, level: ReadLeve
     return None
 
 
-def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: dict[tuple[str, ...], Entry]) -> _Fetched:
+def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: _Known) -> _Fetched:
     reader = hub.reader(snapshot.ref)
     files = hub_weight_files(reader, snapshot)
     original = _exact_copy_of(reader, files, known)
     if original is not None:
-        entry = _entry(snapshot, level, original.dna, original.n_genes, original.content, original.weights_sha256)
-        return _Fetched(entry, None, reader.n_bytes, reader.n_requests)
+        e = original.entry
+        entry = _entry(snapshot, level, reader, e.dna, e.n_genes, e.content, e.weights_sha256)
+        return _Fetched(entry, original.data, is_copy=True)
     dna = read_dna(snapshot.ref, reader, files, level)
     data = codec.encode(dna)
-    entry = _entry(snapshot, level, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
-    return _Fetched(entry, data, reader.n_bytes, reader.n_requests)
+    entry = _entry(snapshot, level, reader, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
+    fetched = _Fetched(entry, data)
+    if entry.weights_sha256:
+        known[entry.weights_sha256] = fetched
+    return fetched
 
 
-def _exact_copy_of(reader: HubReader, files: list[str], known: dict[tuple[str, ...], Entry]) -> Entry | None:
-    """A stored model whose DNA came from the same bytes: equal hashes of every file that was touched for it."""
+def _exact_copy_of(reader: HubReader, files: list[str], known: _Known) -> _Fetched | None:
+    """A model whose DNA came from the same bytes: equal hashes of every file that was touched for it."""
     first = reader.ask_sha256(files[0]) if known else None
-    for hashes, entry in list(known.items()):
+    for hashes, original in list(known.items()):
         if first and hashes[0] == first and len(hashes) == len(files):
             if all(not h or h == reader.ask_sha256(f) for f, h in zip(files, hashes, strict=True)):
-                return entry
+                return original
     return None
 
 
 def _entry(
-    snapshot: Snapshot, level: ReadLevel, dna: str, n_genes: int, content: str | None, weights_sha256: tuple[str, ...]
+    snapshot: Snapshot,
+    level: ReadLevel,
+    reader: HubReader,
+    dna: str,
+    n_genes: int,
+    content: str | None,
+    weights_sha256: tuple[str, ...],
 ) -> Entry:
     visibility = "private" if snapshot.private else "gated" if snapshot.gated else "public"
     return Entry(
         snapshot.ref, dna, claim_of_data(snapshot.card_data), n_genes, level, content, weights_sha256,
-        snapshot.created_at, snapshot.author, visibility,
+        snapshot.created_at, snapshot.author, visibility, reader.n_bytes, reader.n_requests,
     )  # fmt: skip
 
 
-def _collect(
-    index: IndexDir,
-    running: dict[Future[_Fetched], Snapshot],
-    known: dict[tuple[str, ...], Entry],
-    level: ReadLevel,
-) -> Iterator[Step]:
+def _collect(index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: _Known) -> Iterator[Step]:
     """Wait for at least one model and store what is done."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         snapshot = running.pop(future)
         try:
-            yield _store(index, future.result(), known)
+            fetched = future.result()
         except HubdnaError as error:
             index.skip(snapshot.ref, str(error), permanent=isinstance(error, _PERMANENT))
             yield Step(snapshot.ref.repo_id, "skipped", str(error))
-
-
-def _store(index: IndexDir, fetched: _Fetched, known: dict[tuple[str, ...], Entry]) -> Step:
-    entry = replace(fetched.entry, n_bytes=fetched.n_bytes, n_requests=fetched.n_requests)
-    if fetched.data is None:
-        index.catalogue.put(entry)
-    else:
+            continue
+        entry = fetched.entry
         index.add(entry, fetched.data)
-    if entry.weights_sha256:
-        known[entry.weights_sha256] = entry
-    outcome: Literal["stored", "copy"] = "copy" if fetched.data is None else "stored"
-    return Step(entry.ref.repo_id, outcome, None, fetched.n_bytes, fetched.n_requests)
+        if not fetched.is_copy and entry.weights_sha256:
+            known[entry.weights_sha256] = _Fetched(entry, None)
+        yield Step(entry.ref.repo_id, "copy" if fetched.is_copy else "stored", None, entry.n_bytes, entry.n_requests)

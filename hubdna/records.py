@@ -111,7 +111,7 @@ class Gene:
         scales: float32 [m]; rows * scales are the weights to 1/254 of each row's largest.
         live: bool [m]; False for dead and repeated units.
         hashes: uint64 [m, 3]; of each row's exact bits as float32, and rounded to bfloat16 and to float16.
-        sketch: uint8 [128]; 1,024 signs of projections of units m.. (never of the tested ones).
+        sketch: uint8 [256]; 2,048 signs of projections of units m.. (never of the tested ones).
         n_sketched: how many weights went into the sketch.
     """
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from hubdna.dna import roles
 from hubdna.dna.genes import n_tested
 from hubdna.dna.sketch import N_BITS
 from hubdna.errors import FormatError
@@ -70,9 +71,12 @@ def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
         arrays = {name: _array(data, t) for name, t in infos.items()}
         genes = _genes(about, arrays)
         anchors = arrays["anchors"].reshape(infos["anchors"].shape) if "anchors" in arrays else None
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
-        raise FormatError(name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]}") from None
-    return Dna(ref or ModelRef(name), meta["scheme"], genes, anchors, about["content"], about["n_tensors"])
+        scheme, content, n_tensors = meta["scheme"], about["content"], about["n_tensors"]
+        if not isinstance(scheme, str) or not isinstance(content, str | None) or type(n_tensors) is not int:
+            raise TypeError("scheme, content or n_tensors of the wrong type")
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise FormatError(name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]!a}") from None
+    return Dna(ref or ModelRef(name), scheme, genes, anchors, content, n_tensors)
 
 
 def digest(data: bytes) -> str:
@@ -80,14 +84,17 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "rows": np.dtype("i1"), "scales": np.dtype("<f4"), "live": np.dtype("u1"),
-    "hashes": np.dtype("<u8"), "sketches": np.dtype("u1"), "anchors": np.dtype("i1"),
+_DTYPES = {"rows": "I8", "scales": "F32", "live": "U8", "hashes": "U64", "sketches": "U8", "anchors": "I8"}
+_NUMPY: dict[str, np.dtype[Any]] = {
+    "I8": np.dtype("i1"), "U8": np.dtype("u1"), "F32": np.dtype("<f4"), "U64": np.dtype("<u8"),
 }  # fmt: skip
 
 
 def _array(data: bytes, info: TensorInfo) -> NDArray[Any]:
-    return np.frombuffer(data, _DTYPES[info.name], offset=info.data_offsets[0], count=math.prod(info.shape))
+    if info.dtype != _DTYPES[info.name]:
+        raise TypeError(f"{info.name} is stored as {info.dtype}")
+    begin, end = info.data_offsets
+    return np.frombuffer(data[begin:end], _NUMPY[info.dtype])
 
 
 def _join(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
@@ -109,7 +116,7 @@ def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene
     sketches = arrays["sketches"].reshape(-1, N_BITS // 8)
     for i, row in enumerate(about["genes"]):
         entry = dict(zip(_COLUMNS, row, strict=True))
-        shape, axis = tuple(int(n) for n in entry["shape"]), int(entry["axis"])
+        shape, axis = _checked_shape(entry["shape"], entry["axis"])
         m, c = n_tested(shape[axis]), math.prod(shape) // shape[axis]
         stop, end = unit + m, weight + m * c
         rows = scales = None
@@ -120,9 +127,23 @@ def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene
             arrays["hashes"][3 * unit : 3 * stop].reshape(m, 3),
         )
         text = {k: str(entry[k]) for k in ("tensor", "role", "component", "dtype")}
+        if len(live) != m or not all(t.isprintable() for t in text.values()):
+            raise ValueError(f"gene {i}: units are missing or its name cannot be printed")
         genes.append(
             Gene(**text, shape=shape, axis=axis, layer=int(entry["layer"]), rows=rows, scales=scales, live=live,
                  hashes=hashes, sketch=sketches[i], n_sketched=int(entry["n_sketched"]))
         )  # fmt: skip
         unit, weight = stop, end
+    held = {name: a.size for name, a in arrays.items() if name != "anchors"}
+    needed = {"live": unit, "hashes": 3 * unit, "sketches": len(genes) * N_BITS // 8, "rows": weight, "scales": unit}
+    if held != {name: needed[name] for name in held} or not np.isfinite(arrays.get("scales", np.zeros(0))).all():
+        raise ValueError("arrays do not hold what the gene table says")
     return tuple(genes)
+
+
+def _checked_shape(shape: Any, axis: Any) -> tuple[tuple[int, ...], int]:
+    if not isinstance(shape, list) or not all(type(n) is int and 0 < n < 2**40 for n in shape) or len(shape) > 32:
+        raise ValueError("a gene's shape is not a list of lengths")
+    if type(axis) is not int or not 0 <= axis < len(shape) or shape[axis] < roles.MIN_AXIS:
+        raise ValueError("a gene's axis is not a long axis of its shape")
+    return tuple(shape), axis

@@ -33,7 +33,7 @@ SMALL_LAYOUT_GENES = 4
 
 
 _ANCHOR_START = 2000
-"""First anchor row of a vocabulary: rows 0 to 255 of a real one span 21 effective dimensions, 2,000 to 2,255 span 98."""
+"""First anchor row: in a real vocabulary rows 0 to 255 span 21 effective dimensions, rows 2,000 to 2,255 span 98."""
 _ANCHOR_SHARE = 0.54
 """Of the bytes, at most: n anchors and M m rows under one budget test best when n is half of it."""
 
@@ -77,7 +77,7 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
     axes = roles.testable_axes(floats)
     if whole:
         found, content, table = _read_whole(reader, infos, axes, skipped)
-        anchors = None if table is None else genes.quantise(table[_anchor_start(len(table)) :][: budget.n_anchors])[0]
+        anchors = None if table is None else _anchors(table[_anchor_start(len(table)) :][: budget.n_anchors])
     else:
         remaining = Budget(
             budget.n_bytes - (reader.n_bytes - spent[0]),
@@ -182,7 +182,7 @@ def _read_parts(
     chosen = _choose(floats, axes, left, budget.n_requests - (n_anchors > 0), level)
     anchors = None
     if table is not None and n_anchors:
-        anchors = genes.quantise(_read_units(reader, table, n_anchors, _anchor_start(table.shape[0])))[0]
+        anchors = _anchors(_read_units(reader, table, n_anchors, _anchor_start(table.shape[0])))
     found: list[Gene] = []
     for info in chosen:
         _collect(found, skipped, info, 0, _read_units(reader, info, genes.n_read(info.shape, 0)))
@@ -222,6 +222,10 @@ def _row_bytes(info: TensorInfo) -> int:
 def _anchor_start(n_rows: int) -> int:
     """The same for every read level, so that small reads nest in larger ones."""
     return min(_ANCHOR_START, max(0, n_rows - BUDGETS["standard"].n_anchors) // 2)
+
+
+def _anchors(rows: NDArray[np.float32]) -> NDArray[np.int8] | None:
+    return genes.quantise(rows)[0] if np.isfinite(rows).all() else None
 
 
 def _read_units(reader: ByteReader, info: TensorInfo, n: int, first: int = 0) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""1,024 bits that find a gene again: signs of random projections, in integer arithmetic.
+"""2,048 bits that find a gene again: signs of random projections, in integer arithmetic.
 
 Weights are quantised by order statistics (median, median deviation), so the input is the same integers on every
-machine; random signs and a Hadamard transform mix them; the signs of the first 1,024 sums are the sketch. Scale and
+machine; random signs and a Hadamard transform mix them; the signs of the first 2,048 sums are the sketch. Scale and
 offset do not matter, so a rescaled or 8-bit copy keeps its sketch. Two sketches of weights with correlation rho agree
 in a share 1/2 + asin(rho)/pi of their bits (Charikar 2002, similarity estimation by random hyperplanes).
 
@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-N_BITS = 1024
+N_BITS = 2048
 N_INPUT = 8192
 _HALF_PI_INVERSE_SQUARED = (2 / np.pi) ** 2
 
@@ -28,13 +28,13 @@ def sketch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
         values: float32 [n], finite; at most 8,192 of them, evenly spaced, are used.
 
     Returns:
-        uint8 [128], 1,024 packed bits.
+        uint8 [256], 2,048 packed bits.
     """
     codes = _codes(_spaced(values))
     mixed = np.zeros(N_INPUT, np.int32)
     mixed[: codes.size] = codes
     mixed *= _signs()
-    folded = mixed.reshape(-1, N_BITS).sum(axis=0)  # rows 0..1023 of the 8,192-point transform see only this
+    folded = mixed.reshape(-1, N_BITS).sum(axis=0)  # rows 0..2047 of the 8,192-point transform see only this
     return np.packbits(_hadamard(folded) > 0)
 
 
@@ -42,8 +42,8 @@ def agreement_z(a: NDArray[np.uint8], b: NDArray[np.uint8], n_sketched: int) -> 
     """Standard score of two sets of sketches under independence.
 
     Args:
-        a: uint8 [p, 128].
-        b: uint8 [q, 128].
+        a: uint8 [p, 256].
+        b: uint8 [q, 256].
         n_sketched: weights behind each sketch; few weights make independent bits agree more widely.
 
     Returns:

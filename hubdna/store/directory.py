@@ -59,10 +59,10 @@ class IndexDir:
 
     # -- models ---------------------------------------------------------------------------------------------------
 
-    def add(self, entry: Entry, data: bytes) -> None:
-        """Store a model: first its DNA file, then the row that makes it part of the index."""
+    def add(self, entry: Entry, data: bytes | None) -> None:
+        """Store a model: first its DNA file (None: an exact copy's is there), then the row that makes it count."""
         target = self._dna_path(entry.dna)
-        if not target.exists():
+        if data is not None and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, data)
         self.catalogue.put(entry)

@@ -1,7 +1,7 @@
-"""The only home of faiss: eight gene sketches a model in a flat binary index, searched by Hamming distance.
+"""The only home of faiss: four gene sketches a model in a flat binary index, searched by Hamming distance.
 
 Flat and exact: two million models are 2 GB and a query touches all of it; no training, no recall to measure beside
-the sketch's own. Ids are model id * 8 + slot. The faiss file is derived data with a sidecar that says from what.
+the sketch's own. Ids are model id * 4 + slot. The faiss file is derived data with a sidecar that says from what.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from hubdna.dna.sketch import N_BITS, score_spread
 from hubdna.errors import MissingExtraError
 from hubdna.records import Dna, Gene
 
-SLOTS = 8
-"""Gene sketches a model: 8 * 1,024 bits = 1 KiB. `scripts/boards/sketch.py` measured the alternatives."""
+SLOTS = 4
+"""Gene sketches a model: 4 * 2,048 bits = 1 KiB. `scripts/boards/sketch.py` measured the alternatives."""
 NEIGHBOURS = 256
 """Hits taken for each sketch of the query."""
 VOTE_Z = 2.5
