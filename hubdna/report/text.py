@@ -67,7 +67,7 @@ def comparison(result: Comparison) -> RenderableType:
 def headline(v: Verdict) -> str:
     """`common origin (p <= 1e-35), cast`."""
     name = {"identical": "identical", "common": "common origin", "no-evidence": "no evidence of a common origin"}
-    text = name.get(v.origin, "undecided")
+    text = name.get(v.origin, f"undecided: {(v.undecided_because or '').partition(':')[0]}")
     if v.origin in ("common", "no-evidence"):
         text += f" ({p_value(v.log10_p)})"
     return text + (f", {v.relation}" if v.relation and v.relation != v.origin else "")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -88,14 +89,14 @@ def band(p: float, n: int, confidence: float = 0.99) -> tuple[int, int]:
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; numbers to the right, nothing cut off when the output is a file."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)  # a file is read in an editor or on a web page
     drawn = Table()
     for name in header:
         drawn.add_column(name, no_wrap=True, justify="left" if name == header[0] else "right")
     for row in rows:
         drawn.add_row(*[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row])
     console.print(f"\n{title}", style="bold", highlight=False)
-    console.print(drawn, width=None if console.is_terminal else 160)
+    console.print(drawn)
 
 
 def finish(name: str, ok: bool, started: float | None = None, **facts: Any) -> int:
