@@ -94,7 +94,7 @@ def _array(data: bytes, info: TensorInfo) -> NDArray[Any]:
     if info.dtype != _DTYPES[info.name]:
         raise TypeError(f"{info.name} is stored as {info.dtype}")
     begin, end = info.data_offsets
-    return np.frombuffer(data[begin:end], _NUMPY[info.dtype])
+    return np.frombuffer(memoryview(data)[begin:end], _NUMPY[info.dtype])
 
 
 def _join(parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
