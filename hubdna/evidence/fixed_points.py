@@ -93,11 +93,16 @@ def shuffled_assignment(S: NDArray[np.float64]) -> NDArray[np.intp]:
 
 
 def bucket_similarity(pairs: list[tuple[Gene, Gene]]) -> float:
-    """Centred correlation of the tested rows, each gene weighted by its number of weights; in [-1, 1]."""
+    """Centred correlation of the tested rows over the free columns, weighted by the number of weights; in [-1, 1].
+
+    Columns with tested labels are left out here too: an identity-leaning map resembles any other one there.
+    """
     total, weight = 0.0, 0
     for a, b in pairs:
-        x, y = _weights(a).astype(np.float64), _weights(b).astype(np.float64)
-        x, y = x - x.mean(), y - y.mean()
+        free = free_columns(a.n_units, a.key[1])
+        x, y = (
+            w[:, free] - w[:, free].mean() for w in (_weights(a).astype(np.float64), _weights(b).astype(np.float64))
+        )
         norm = math.sqrt(float((x**2).sum()) * float((y**2).sum()))
         total += x.size * (float((x * y).sum()) / norm if norm else 0.0)
         weight += x.size
