@@ -7,12 +7,11 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  (safetensors.numpy finds bfloat16 through it)
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
-from scipy import stats
-
 from hubdna.compare import compare_models
 from hubdna.models import Loader
 from hubdna.records import Dna, ModelRef, Verdict
+from safetensors.numpy import save_file
+from scipy import stats
 
 Tensors = dict[str, np.ndarray]
 NETS = Path(__file__).resolve().parents[1] / "data" / "nets"

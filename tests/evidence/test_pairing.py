@@ -2,7 +2,6 @@
 
 import numpy as np
 from conftest import Bench, assert_null, mixed, weights
-
 from hubdna.dna.genes import n_tested
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.pairing import pair_genes

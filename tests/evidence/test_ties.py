@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from conftest import Bench, assert_null, weights
-
 from hubdna.evidence.fixed_points import shuffled_assignment
 
 
