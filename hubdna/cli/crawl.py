@@ -87,7 +87,7 @@ def _run(
 
 
 def _plan(chosen: Iterator[Snapshot], store: IndexDir, read: Read) -> None:
-    from hubdna.dna.read import BUDGETS
+    from hubdna.dna.plan import BUDGETS
 
     budget, todo, have, without = BUDGETS[read.value], 0, 0, 0
     for snapshot in chosen:

@@ -24,10 +24,6 @@ MIN_SKETCH_UNITS, MAX_SKETCH_UNITS = 4, 32
 MIN_SKETCHED = 128
 """Weights a sketch needs; below, independent sketches agree too widely to be of use."""
 
-NUMPY_DTYPES: dict[str, np.dtype] = {
-    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16),
-}  # fmt: skip
-
 
 def n_tested(n: int) -> int:
     """How many units of an axis of length n >= 32 are tested: 24 to 32."""
@@ -42,13 +38,14 @@ def n_read(shape: tuple[int, ...], axis: int) -> int:
     return min(n_tested(n) + wanted, n)
 
 
-def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32]) -> Gene | str:
+def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quantised: bool = False) -> Gene | str:
     """Build a gene, or say why this axis is no evidence.
 
     Args:
         info: the tensor.
         axis: storage axis of the units.
         block: float32, the tensor with `axis` cut to its first `n_read` units; the other axes are whole.
+        quantised: whether the stored values are a grid.
 
     Returns:
         The gene, or a reason.
@@ -57,7 +54,7 @@ def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32]) -> Gene |
     if not np.isfinite(units).all():
         return "NaN or infinite weights"
     others = [n for i, n in enumerate(info.shape) if i != axis and n > 1]
-    if reason := structure.structured(units, info.dtype):
+    if reason := structure.structured(units, info.dtype, quantised=quantised):
         return reason
     if structure.ordered(units):
         return "ordered axis"

@@ -24,17 +24,18 @@ _ORDER = 8
 """Lines of a windowed cosine: three; of a product of two: six. Eight leaves room."""
 
 
-def structured(block: NDArray[np.float32], dtype: str) -> str | None:
+def structured(block: NDArray[np.float32], dtype: str, *, quantised: bool = False) -> str | None:
     """Say why a block of units is no evidence, or None.
 
     Args:
         block: float32 [units, columns], the units that were read.
         dtype: as stored; sets what rounding may leave of an exact recurrence.
+        quantised: whether few distinct values are what the format makes of any weights.
     """
     values = block[block != 0]
     if values.size < MIN_NONZERO:
         return "nearly empty"
-    if _entropy(values) < MIN_ENTROPY:
+    if not quantised and _entropy(values) < MIN_ENTROPY:
         return "few values"
     if _repeated(block) > MAX_REPEATED:
         return "repeated rows"

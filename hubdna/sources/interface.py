@@ -3,17 +3,25 @@
 A `ByteReader` gives byte ranges of the files of one model and counts what that cost. There are two: `LocalReader`
 here, and the Hub's in `hubdna.hub`. Format readers (`safetensors.py`, ...) only ever see this interface, so that a
 model has the same DNA wherever it lies.
+
+What a format reader gives is a list of `Tensor`s: name, dtype and shape, which bytes hold the units first..first+n of
+its first axis, and how those bytes become float32. Nothing is read before somebody asks for units.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hubdna.errors import FormatError, NotFoundError
+from hubdna.records import TensorInfo
 
 MERGE_GAP = 64_000
 """Bytes worth wasting to save a request: a round trip costs about as much as 64 kB at 10 Mbit/s and 50 ms."""
@@ -66,6 +74,73 @@ class LocalReader:
     def sha256(self, filename: str) -> str | None:
         """None: hashing a whole file is not free here."""
         return None
+
+
+Extent = tuple[str, int, int]
+"""File name, first byte, byte after the last."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """One tensor of a model, readable by units of its first axis.
+
+    Attributes:
+        info: name, dtype as stored ("BF16", "Q4_K", ...), shape as the weights are meant.
+        extents: (first, n) -> where the bytes of those units lie; cheap, reads nothing.
+        decode: (bytes of those extents, first, n) -> float32 [n, *shape[1:]].
+        quantised: whether the stored values are a grid, so that few distinct values are no sign of structure.
+    """
+
+    info: TensorInfo
+    extents: Callable[[int, int], list[Extent]]
+    decode: Callable[[Sequence[memoryview], int, int], NDArray[np.float32]]
+    quantised: bool = False
+
+    @property
+    def n_units(self) -> int:
+        """Length of the first axis; 1 for a scalar."""
+        return self.info.shape[0] if self.info.shape else 1
+
+    def n_bytes(self, n: int) -> int:
+        """What reading n units costs."""
+        return sum(stop - start for _, start, stop in self.extents(0, n))
+
+
+Wanted = tuple[Tensor, int, int]
+"""A tensor, its first unit, how many units."""
+MAX_BATCH = 64_000_000
+"""Bytes held at once while a whole model is read; a larger tensor is a batch of its own."""
+
+
+def read_units(reader: ByteReader, wanted: Iterable[Wanted], gap: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Read units of many tensors in few requests; one float32 array for each, in order.
+
+    Args:
+        reader: gives the bytes.
+        wanted: what to read.
+        gap: bytes worth wasting to save a request; 0 keeps to a byte budget.
+    """
+    batch: list[Wanted] = []
+    size = 0
+    for item in wanted:
+        n_bytes = sum(stop - start for _, start, stop in item[0].extents(item[1], item[2]))
+        if batch and size + n_bytes > MAX_BATCH:
+            yield from _read_batch(reader, batch, gap)
+            batch, size = [], 0
+        batch.append(item)
+        size += n_bytes
+    yield from _read_batch(reader, batch, gap)
+
+
+def _read_batch(reader: ByteReader, batch: list[Wanted], gap: int) -> Iterator[NDArray[np.float32]]:
+    extents = [tensor.extents(first, n) for tensor, first, n in batch]
+    found: dict[Extent, memoryview] = {}
+    for filename in dict.fromkeys(name for of_one in extents for name, _, _ in of_one):
+        spans = {(start, stop) for of_one in extents for name, start, stop in of_one if name == filename}
+        for (start, stop), data in read_spans(reader, filename, list(spans), gap):
+            found[filename, start, stop] = data
+    for (tensor, first, n), of_one in zip(batch, extents, strict=True):
+        yield tensor.decode([found[extent] for extent in of_one], first, n)
 
 
 def merge_spans(spans: Iterable[tuple[int, int]], gap: int = MERGE_GAP) -> list[tuple[int, int]]:

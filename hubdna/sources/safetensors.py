@@ -10,11 +10,16 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
 
 from hubdna.errors import FormatError
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import ByteReader
+from hubdna.sources.interface import ByteReader, Extent, Tensor
 
 FIRST_READ = 100_000
 """Bytes of the first range: 97 % of safetensors headers are shorter (huggingface_hub, top 1,000 models)."""
@@ -31,8 +36,31 @@ ITEMSIZE = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16),
+}  # fmt: skip
+FLOATS = frozenset(NUMPY_DTYPES)
 """Types whose stored values are the weights themselves; 8-bit floats need their scales (quantised layouts)."""
+
+
+def read_tensors(reader: ByteReader, filename: str) -> list[Tensor]:
+    """Open one file: its header is read and checked, its tensors can be asked for units. Raises FormatError."""
+    return [plain_tensor(info) for info in read_header(reader, filename)]
+
+
+def plain_tensor(info: TensorInfo) -> Tensor:
+    """A tensor whose values lie row after row at `data_offsets`, as they are meant."""
+    row = math.prod(info.shape[1:]) * ITEMSIZE[info.dtype]
+    begin = info.data_offsets[0]
+
+    def extents(first: int, n: int) -> list[Extent]:
+        return [(info.filename, begin + first * row, begin + (first + n) * row)]
+
+    def decode(data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.frombuffer(data[0], NUMPY_DTYPES[info.dtype]).reshape(n, *info.shape[1:]).astype(np.float32)
+
+    return Tensor(info, extents, decode)
 
 
 def read_header(reader: ByteReader, filename: str) -> list[TensorInfo]:
