@@ -62,6 +62,7 @@ class Catalogue:
     """Models and skips of one index. One writer; every change is one transaction."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
         mode = "?mode=ro&immutable=1" if read_only else ""
         try:
             self.db = sqlite3.connect(f"{path.absolute().as_uri()}{mode}", uri=True, check_same_thread=False)
@@ -117,7 +118,7 @@ class Catalogue:
 
     def skips(self) -> list[Skipped]:
         """Models that are not in the index, with reasons."""
-        return [Skipped(r[0], r[1]) for r in self.db.execute("SELECT repo_id, reason FROM skips ORDER BY repo_id")]
+        return [Skipped(r[0], r[1]) for r in self._select("SELECT repo_id, reason FROM skips ORDER BY repo_id")]
 
     def skipped_for_good(self, ref: ModelRef) -> bool:
         """Whether this very commit was skipped for a reason that will not change."""
@@ -126,35 +127,49 @@ class Catalogue:
 
     def get(self, repo_id: str) -> Entry | None:
         """The entry of one model."""
-        row = self.db.execute("SELECT * FROM models WHERE repo_id = ?", (repo_id,)).fetchone()
+        row = next(self._select("SELECT * FROM models WHERE repo_id = ?", repo_id), None)
         return None if row is None else _entry(row)
 
     def by_id(self, model_id: int) -> Entry | None:
         """The entry with this id."""
-        row = self.db.execute("SELECT * FROM models WHERE id = ?", (model_id,)).fetchone()
+        row = next(self._select("SELECT * FROM models WHERE id = ?", model_id), None)
         return None if row is None else _entry(row)
 
     def copies_of(self, content: str | None, weights_sha256: tuple[str, ...]) -> list[Entry]:
         """Models with the same bits: equal digests of all tensors, or equal hashes of the weights files."""
         query = "SELECT * FROM models WHERE content = ? OR (weights_sha256 = ? AND ? != '[]') ORDER BY repo_id"
         hashes = json.dumps(weights_sha256 if all(weights_sha256) else ())
-        return [_entry(row) for row in self.db.execute(query, (content, hashes, hashes))]
+        return [_entry(row) for row in self._select(query, content, hashes, hashes)]
 
     def entries(self) -> Iterator[Entry]:
         """All models by name."""
-        for row in self.db.execute("SELECT * FROM models ORDER BY repo_id"):
+        for row in self._select("SELECT * FROM models ORDER BY repo_id"):
             yield _entry(row)
+
+    def names_dna(self, digest: str) -> bool:
+        """Whether any model's DNA is this file."""
+        return next(self._select("SELECT 1 FROM models WHERE dna = ?", digest), None) is not None
+
+    def _select(self, query: str, *values: object) -> Iterator[sqlite3.Row]:
+        try:
+            yield from self.db.execute(query, values)
+        except sqlite3.DatabaseError as error:
+            raise IndexDirError(f"{self.path}: damaged ({error}); crawl into a new index") from None
 
     def damaged(self) -> list[str]:
         """Names of models whose row does not match its own checksum, and structural damage of the file."""
-        problems = [r[0] for r in self.db.execute("PRAGMA integrity_check") if r[0] != "ok"]
-        for row in self.db.execute("SELECT * FROM models ORDER BY repo_id"):
+        try:
+            problems = [f"{self.path}: {r[0]}" for r in self.db.execute("PRAGMA integrity_check") if r[0] != "ok"]
+            rows = self.db.execute("SELECT * FROM models ORDER BY repo_id").fetchall()
+        except sqlite3.DatabaseError as error:
+            return [f"{self.path}: damaged ({error})"]
+        for row in rows:
             try:
                 sound = _entry(row).checksum() == row["checksum"]
-            except (ValueError, TypeError):
+            except IndexDirError:
                 sound = False
             if not sound:
-                problems.append(f"catalogue row of {row['repo_id']!r} does not match its checksum")
+                problems.append(f"{self.path}: row of {row['repo_id']!r} does not match its checksum")
         return problems
 
     def compact(self) -> None:
@@ -168,10 +183,13 @@ class Catalogue:
 
 
 def _entry(row: sqlite3.Row) -> Entry:
-    claim = Claim(tuple(json.loads(row["base_models"])), row["relation"], row["license"])
+    try:
+        bases, hashes = (tuple(json.loads(row[column])) for column in ("base_models", "weights_sha256"))
+    except (ValueError, TypeError):
+        raise IndexDirError(f"catalogue row of {row['repo_id']!r} is damaged; crawl it into a new index") from None
+    claim = Claim(bases, row["relation"], row["license"])
     entry = Entry(
         ModelRef(row["repo_id"], row["revision"], row["sha"]), row["dna"], claim, row["n_genes"], row["read"],
-        row["content"], tuple(json.loads(row["weights_sha256"])), row["created_at"], row["author"], row["visibility"],
-        row["n_bytes"], row["n_requests"],
+        row["content"], hashes, row["created_at"], row["author"], row["visibility"], row["n_bytes"], row["n_requests"],
     )  # fmt: skip
     return replace(entry, id=row["id"])

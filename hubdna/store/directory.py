@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,10 @@ class IndexDir:
                 raise IndexDirError(
                     f"{path}: no index there (no catalogue.sqlite); make one with `hubdna crawl --index`"
                 )
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise IndexDirError(f"{path}: cannot be made: {error.strerror}") from None
         self.read_only = read_only
         self.catalogue = Catalogue(path / "catalogue.sqlite", read_only=read_only)
         self._vectors: Vectors | None = None
@@ -60,12 +64,18 @@ class IndexDir:
     # -- models ---------------------------------------------------------------------------------------------------
 
     def add(self, entry: Entry, data: bytes | None) -> None:
-        """Store a model: first its DNA file (None: an exact copy's is there), then the row that makes it count."""
+        """Store a model: first its DNA file (None: an exact copy's is there), then the row that makes it count.
+
+        A damaged file is written anew; the file of the row that is replaced goes, unless another model needs it.
+        """
         target = self._dna_path(entry.dna)
-        if data is not None and not target.exists():
+        if data is not None and not (target.exists() and codec.digest(target.read_bytes()) == entry.dna):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, data)
+        before = self.catalogue.get(entry.ref.repo_id)
         self.catalogue.put(entry)
+        if before is not None:
+            self._drop_unnamed(before.dna)
 
     def remove(self, repo_id: str) -> bool:
         """Forget a model, and its DNA file unless an exact copy needs it; True if it was there."""
@@ -73,8 +83,7 @@ class IndexDir:
         if entry is None:
             return False
         self.catalogue.remove(repo_id)
-        if all(e.dna != entry.dna for e in self.catalogue.entries()):
-            self._dna_path(entry.dna).unlink(missing_ok=True)
+        self._drop_unnamed(entry.dna)
         self.sync()
         return True
 
@@ -103,7 +112,13 @@ class IndexDir:
             entry.n_bytes, entry.n_requests,
         )  # fmt: skip
 
+    def _drop_unnamed(self, digest: str) -> None:
+        if not self.catalogue.names_dna(digest):
+            self._dna_path(digest).unlink(missing_ok=True)
+
     def _dna_path(self, digest: str) -> Path:
+        if not re.fullmatch("[0-9a-f]{64}", digest):  # an index may be somebody else's
+            raise IndexDirError(f"{self.path}: a row names {digest[:80]!r} as its DNA file, which is no SHA-256")
         return self.path / "dna" / digest[:2] / f"{digest}.dna"
 
     # -- vectors --------------------------------------------------------------------------------------------------
@@ -189,7 +204,8 @@ class IndexDir:
 
     def verify(self) -> list[str]:
         """Check every bit that matters: rows, DNA files, vectors. Returns the problems, each naming its file."""
-        problems = self.catalogue.damaged()
+        if problems := self.catalogue.damaged():
+            return problems  # rows that cannot be trusted say nothing about files
         if self._damaged_vectors_file():
             problems.append(
                 f"{self.path / 'sketches.faiss'}: does not match its sidecar; `hubdna index rebuild` makes it anew"
