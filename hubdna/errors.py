@@ -21,7 +21,11 @@ class MissingExtraError(HubdnaError):
         self.package, self.extra = package, extra
 
 
-class FormatError(HubdnaError):
+class SourceError(HubdnaError):
+    """Weights cannot be used: the file is not sound, or not of a kind that is read."""
+
+
+class FormatError(SourceError):
     """A file is not what it claims to be; nothing of it is used."""
 
     def __init__(self, filename: str, reason: str) -> None:
@@ -29,11 +33,11 @@ class FormatError(HubdnaError):
         self.filename, self.reason = filename, reason
 
 
-class NoWeightsError(HubdnaError):
+class NoWeightsError(SourceError):
     """A repository holds no weights that hubdna can read."""
 
 
-class NoGenesError(HubdnaError):
+class NoGenesError(SourceError):
     """Weights were read, but nothing in them can serve as evidence."""
 
 

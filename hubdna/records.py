@@ -189,7 +189,9 @@ class Evidence:
     """What one pair of DNAs showed. Numbers only; the verdict is drawn elsewhere.
 
     `log10_p` is already paid for every bucket that was tried (Bonferroni). `similarity` is the centred correlation
-    of the paired rows, weighted by size, in [-1, 1]. `exact` is "file", "content" or None.
+    of the paired rows, weighted by size, in [-1, 1]. `exact` is "file", "content" or None. `changed_log10_p` is the
+    p-value of the genes that are not bit-equal alone, and `changed_detectable` the correlation they would have shown;
+    None when no gene, or every one, is bit-equal.
     """
 
     buckets: tuple[Bucket, ...]
@@ -203,7 +205,8 @@ class Evidence:
     same_layout: bool
     detectable: float | None
     untestable: str | None = None
-    notes: tuple[str, ...] = ()
+    changed_log10_p: float | None = None
+    changed_detectable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ trainings from one seed. It has no direction, and the verdict claims none that t
 
 from __future__ import annotations
 
-from hubdna.evidence.fixed_points import log10_factorial
-from hubdna.records import Bucket, Certainty, Direction, Evidence, Origin, Verdict
+from hubdna.records import Certainty, Direction, Evidence, Origin, Verdict
 
 COMMON_LOG10_P = -14.30
 """5e-15: two million models are 2e12 pairs, and 1 % of one false pair in the whole Hub is allowed. K >= 17."""
@@ -18,11 +17,9 @@ MAX_DETECTABLE = 0.3
 SEED_SIMILARITY = 0.5
 """Two full trainings from one seed were measured at correlations of 0.14 to 0.39 where they had left their
 initialisation; below 0.5 a shared seed could explain a common origin, so findings stay `info`."""
-NULL_FIXED_POINTS = 4
-"""A bucket with at most four fixed points looks independent: P(K >= 5) is 0.4 %."""
 
 _COMPONENT = (
-    "one group of units is equal bit for bit while all others look independent: a shared component or a fixed buffer"
+    "some tensors are equal bit for bit while all others look independent: a shared component or a fixed buffer"
 )
 
 Ruling = tuple[Origin, str | None, Direction, Certainty, str | None]
@@ -62,7 +59,7 @@ def _rule(e: Evidence) -> Ruling:
 
 
 def _rule_common(e: Evidence) -> Ruling:
-    if _only_a_component(e.buckets):
+    if _only_a_component(e):
         return "undecided", "component", "undirected", "none", _COMPONENT
     if e.n_rows_equal < e.n_rows:
         for n_cast, direction in zip(e.n_rows_cast, ("b-from-a", "a-from-b"), strict=True):
@@ -73,8 +70,12 @@ def _rule_common(e: Evidence) -> Ruling:
     return "common", None, "undirected", "none", None
 
 
-def _only_a_component(buckets: tuple[Bucket, ...]) -> bool:
-    """Whether every bucket beyond chance is bit-equal throughout, and a bucket that could have shown more is not."""
-    beyond = [b for b in buckets if -log10_factorial(b.fixed_points) <= NO_EVIDENCE_LOG10_P]
-    null = [b for b in buckets if b.fixed_points <= NULL_FIXED_POINTS and b.n_columns * MAX_DETECTABLE**2 >= 2.3**2]
-    return bool(null) and all(b.n_bit_equal == b.n_units * b.n_genes for b in beyond)
+def _only_a_component(e: Evidence) -> bool:
+    """Whether all evidence is in bit-equal tensors while the others, which could have shown some, look independent.
+
+    A frozen part of another model and a buffer drawn from a fixed seed look like this; a fine-tune with frozen layers
+    does not, since its other layers still resemble their origin.
+    """
+    if e.changed_log10_p is None or e.changed_detectable is None:
+        return False
+    return e.changed_log10_p > NO_EVIDENCE_LOG10_P and e.changed_detectable <= MAX_DETECTABLE

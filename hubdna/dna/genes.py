@@ -59,7 +59,10 @@ def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quanti
     if structure.ordered(units):
         return "ordered axis"
     tested = units[: n_tested(info.shape[axis])]
-    free = units[len(tested) :, free_columns(info.shape[axis], tuple(sorted(others)))]
+    columns = free_columns(info.shape[axis], tuple(sorted(others)))
+    if structure.has_diagonal(tested, columns):
+        return "unit labels on a diagonal"
+    free = units[len(tested) :, columns]
     rows, scales = quantise(tested)
     return Gene(
         info.name, info.shape, axis, roles.role_of(info), roles.layer_of(info.name), roles.component_of(info.name),

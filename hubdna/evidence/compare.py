@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from hubdna.evidence import fixed_points, pairing
 from hubdna.records import Bucket, Dna, Evidence, Gene
@@ -26,22 +27,38 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
         return _nothing(exact, "no comparable genes: no tensors of equal shape have testable units in both")
     if any(g.rows is None for pair in pairs for g in pair):
         return _nothing(exact, "rows not at hand: a published index holds sketches only", pairs)
-    buckets = tuple(
-        bucket
-        for n_axis, members in sorted(fixed_points.assemble(pairs).items())
-        if (bucket := fixed_points.run_bucket(n_axis, members))
-    )
+    buckets = run_buckets(pairs)
     if not buckets:
         return _nothing(exact, "too few live units: a test needs 17 that are neither dead nor repeated", pairs)
-    return _evidence(exact, pairs, buckets)
+    evidence = _evidence(exact, pairs, buckets)
+    changed = [pair for pair in pairs if not (pair[0].hashes[:, 0] == pair[1].hashes[:, 0]).all()]
+    if len(changed) in (0, len(pairs)):
+        return evidence
+    rest = run_buckets(changed)
+    return replace(evidence, changed_log10_p=log10_p(rest), changed_detectable=detectable(rest)) if rest else evidence
+
+
+def run_buckets(pairs: list[tuple[Gene, Gene]]) -> tuple[Bucket, ...]:
+    """One exact test for every length of unit axis."""
+    assembled = sorted(fixed_points.assemble(pairs).items())
+    return tuple(b for n_axis, members in assembled if (b := fixed_points.run_bucket(n_axis, members)))
+
+
+def log10_p(buckets: tuple[Bucket, ...]) -> float:
+    """The smallest 1/K!, paid for every bucket that was tried (Bonferroni)."""
+    return min(0.0, math.log10(len(buckets)) - fixed_points.log10_factorial(max(b.fixed_points for b in buckets)))
+
+
+def detectable(buckets: tuple[Bucket, ...]) -> float:
+    """The correlation that nine draws of ten would have shown in the best bucket."""
+    return min(fixed_points.POWER_Z / math.sqrt(b.n_columns) for b in buckets)
 
 
 def _evidence(exact: str | None, pairs: list[tuple[Gene, Gene]], buckets: tuple[Bucket, ...]) -> Evidence:
-    best = max(b.fixed_points for b in buckets)
     weight = sum(b.n_columns * b.n_units for b in buckets)
     return Evidence(
         buckets=buckets,
-        log10_p=min(0.0, math.log10(len(buckets)) - fixed_points.log10_factorial(best)),
+        log10_p=log10_p(buckets),
         similarity=sum(b.similarity * b.n_columns * b.n_units for b in buckets) / weight,
         n_genes=len(pairs),
         n_rows=sum(len(g.live) for g, _ in pairs),
@@ -49,7 +66,7 @@ def _evidence(exact: str | None, pairs: list[tuple[Gene, Gene]], buckets: tuple[
         n_rows_cast=(_n_cast(pairs), _n_cast([(y, x) for x, y in pairs])),
         exact=exact,
         same_layout=all((x.tensor, x.shape, x.axis) == (y.tensor, y.shape, y.axis) for x, y in pairs),
-        detectable=min(fixed_points.POWER_Z / math.sqrt(b.n_columns) for b in buckets),
+        detectable=detectable(buckets),
     )
 
 
