@@ -16,16 +16,14 @@ from typing import Literal
 from hubdna.card import claim_of_data
 from hubdna.dna import codec
 from hubdna.dna.read import read_dna
-from hubdna.errors import FormatError, HubdnaError, NoGenesError, NoWeightsError
+from hubdna.errors import HubdnaError, NoWeightsError, SourceError
 from hubdna.hub import Hub, HubReader
-from hubdna.records import Dna, ReadLevel, Snapshot
+from hubdna.records import Dna, ModelRef, ReadLevel, Skipped, Snapshot
 from hubdna.sources.safetensors import weight_files
 from hubdna.store import Entry, IndexDir
 
 MAX_SHARD_INDEX = 25_000_000
 """Bytes of a `*.safetensors.index.json`; as for headers."""
-_PERMANENT = (FormatError, NoGenesError, NoWeightsError)
-"""Reasons that hold for a commit for ever; the others are tried again by the next crawl."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ _Known = dict[tuple[str, ...], _Fetched]
 def crawl(
     hub: Hub,
     index: IndexDir,
-    snapshots: Iterable[Snapshot],
+    snapshots: Iterable[Snapshot | Skipped],
     *,
     level: ReadLevel = "small",
     workers: int = 8,
@@ -66,7 +64,7 @@ def crawl(
     Args:
         hub: where the models are.
         index: where they go; closed by the caller.
-        snapshots: what to crawl, for instance `hub.models(...)`; read lazily.
+        snapshots: what to crawl, for instance `hub.models(...)`; read lazily. A Skipped is recorded as it is.
         level: how much of each model is read.
         workers: models in flight.
         private: also take private and gated models, which otherwise stay out.
@@ -78,10 +76,15 @@ def crawl(
         HubError: the listing itself failed; everything stored so far stays.
     """
     known = {e.weights_sha256: _Fetched(e, None) for e in index.entries() if e.weights_sha256 and e.read == level}
+    index.catalogue.set_about("crawl", "unfinished: run it again to go on")
     with ThreadPoolExecutor(workers, thread_name_prefix="crawl") as pool:
         running: dict[Future[_Fetched], Snapshot] = {}
         try:
             for snapshot in snapshots:
+                if isinstance(snapshot, Skipped):
+                    index.skip(ModelRef(snapshot.subject), snapshot.reason, permanent=False)
+                    yield Step(snapshot.subject, "skipped", snapshot.reason)
+                    continue
                 step = _settle_without_reading(index, snapshot, level, private)
                 if step is not None:
                     yield step
@@ -94,6 +97,16 @@ def crawl(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     index.sync()
+    index.catalogue.set_about("crawl", "finished")
+
+
+def resolve(hub: Hub, names: Iterable[str]) -> Iterator[Snapshot | Skipped]:
+    """Resolve a list of models; one that cannot be had is a Skipped with its reason."""
+    for name in names:
+        try:
+            yield hub.snapshot(ModelRef.parse(name))
+        except HubdnaError as error:
+            yield Skipped(name, str(error))
 
 
 def in_shard(repo_id: str, shard: int, n_shards: int) -> bool:
@@ -187,7 +200,7 @@ def _collect(index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: 
         try:
             fetched = future.result()
         except HubdnaError as error:
-            index.skip(snapshot.ref, str(error), permanent=isinstance(error, _PERMANENT))
+            index.skip(snapshot.ref, str(error), permanent=isinstance(error, SourceError))  # holds for this commit
             yield Step(snapshot.ref.repo_id, "skipped", str(error))
             continue
         entry = fetched.entry

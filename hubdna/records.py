@@ -293,6 +293,7 @@ class IndexInfo:
     n_skipped: int
     n_bytes: int
     published: bool
+    last_crawl: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

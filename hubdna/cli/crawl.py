@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hubdna.hub import Hub
-    from hubdna.records import Snapshot
+    from hubdna.records import Skipped, Snapshot
     from hubdna.store import IndexDir
 
 EXAMPLES = (
@@ -41,24 +41,34 @@ def crawl(
     quiet: Quiet = False,
 ) -> None:
     """Crawl models into an index: parallel, resumable, polite; run it again to go on where it stopped."""
-    from hubdna.crawl import in_shard
+    from hubdna.crawl import in_shard, resolve
     from hubdna.hub import Hub
     from hubdna.seed import user_index
     from hubdna.store import IndexDir
 
     number, count = _shard(shard)
     hub = Hub(endpoint, token)
-    models = _listed(hub, list_file, limit) if list_file else hub.models(tuple(filter or ()), author, limit)
-    chosen = (s for s in models if in_shard(s.ref.repo_id, number - 1, count))
+    if list_file:
+        models = resolve(hub, [n for n in _listed(list_file) if in_shard(n, number - 1, count)][:limit])
+    else:
+        models = (
+            s for s in hub.models(tuple(filter or ()), author, limit) if in_shard(s.ref.repo_id, number - 1, count)
+        )
     with IndexDir(index or user_index(), create=True) as store:
         if plan:
-            _plan(chosen, store, read)
+            _plan(models, store, read)
         else:
-            _run(hub, store, chosen, read, workers, private, quiet)
+            _run(hub, store, models, read, workers, private, quiet)
 
 
 def _run(
-    hub: Hub, store: IndexDir, chosen: Iterator[Snapshot], read: Read, workers: int, private: bool, quiet: bool
+    hub: Hub,
+    store: IndexDir,
+    models: Iterator[Snapshot | Skipped],
+    read: Read,
+    workers: int,
+    private: bool,
+    quiet: bool,
 ) -> None:
     from collections import Counter
 
@@ -73,7 +83,7 @@ def _run(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("crawling", total=None)
-        for step in run(hub, store, chosen, level=read.value, workers=workers, private=private):
+        for step in run(hub, store, models, level=read.value, workers=workers, private=private):
             counts[step.outcome] += 1
             n_bytes += step.n_bytes
             progress.update(task, advance=1, description=f"{n_bytes / 1e6:.1f} MB")
@@ -86,11 +96,15 @@ def _run(
     )
 
 
-def _plan(chosen: Iterator[Snapshot], store: IndexDir, read: Read) -> None:
+def _plan(models: Iterator[Snapshot | Skipped], store: IndexDir, read: Read) -> None:
     from hubdna.dna.plan import BUDGETS
+    from hubdna.records import Skipped
 
     budget, todo, have, without = BUDGETS[read.value], 0, 0, 0
-    for snapshot in chosen:
+    for snapshot in models:
+        if isinstance(snapshot, Skipped):
+            typer.echo(f"cannot be had: {snapshot.subject}: {snapshot.reason}", err=True)
+            continue
         entry = store.get(snapshot.ref.repo_id)
         if entry is not None and entry.ref.sha == snapshot.ref.sha:
             have += 1
@@ -104,23 +118,14 @@ def _plan(chosen: Iterator[Snapshot], store: IndexDir, read: Read) -> None:
     typer.echo(f"{todo} models to read {most}; {have} already there; {without} without safetensors weights")
 
 
-def _listed(hub: Hub, path: Path, limit: int | None) -> Iterator[Snapshot]:
-    """Resolve the models of a list file; one that cannot be found is reported and passed over by the crawl."""
-    from itertools import islice
-
-    from hubdna.errors import HubError
-    from hubdna.records import ModelRef
+def _listed(path: Path) -> tuple[str, ...]:
+    """The models of a list file: one a line, or the foundation list of a recipe."""
     from hubdna.seed import foundations
 
     try:
-        names = foundations(path) if path.suffix == ".toml" else path.read_text("utf-8").split()
+        return foundations(path) if path.suffix == ".toml" else tuple(path.read_text("utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--list {path}: {error}") from None
-    for name in islice(names, limit):
-        try:
-            yield hub.snapshot(ModelRef.parse(name))
-        except HubError as error:
-            typer.echo(f"skipped {name}: {error}", err=True)
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -137,6 +137,7 @@ def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> RenderableType:
     kind = " (published: sketches and hashes, no rows)" if info.published else ""
     facts = (
         f"index    {info.location}\nmodels   {info.n_models}{kind}\nskipped  {info.n_skipped}\n"
+        f"crawl    {info.last_crawl or 'never'}\n"
         f"size     {info.n_bytes / 1e6:.1f} MB\nscheme   {info.scheme}\ndigest   {info.digest}"
     )
     return Group(Text(facts), *(Text(f"  {s.subject}: {s.reason}", "dim") for s in skips[:20]))

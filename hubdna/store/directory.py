@@ -192,7 +192,9 @@ class IndexDir:
         entries = list(self.entries())
         size = sum(f.stat().st_size for f in self.path.rglob("*") if f.is_file())
         published = self.catalogue.about("published") == "yes"
-        return IndexInfo(str(self.path), self.digest(), SCHEME, len(entries), len(self.skips()), size, published)
+        last_crawl = self.catalogue.about("crawl")
+        counts = len(entries), len(self.skips())
+        return IndexInfo(str(self.path), self.digest(), SCHEME, *counts, size, published, last_crawl)
 
     def skips(self) -> list[Skipped]:
         """Models that are not in the index, with reasons."""
