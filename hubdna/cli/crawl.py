@@ -76,6 +76,8 @@ def _run(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from hubdna.crawl import crawl as run
+    from hubdna.records import Skipped
+    from hubdna.report.text import skipped
 
     console = Console(stderr=True, quiet=quiet, highlight=False)
     counts: Counter[str] = Counter()
@@ -88,7 +90,8 @@ def _run(
             n_bytes += step.n_bytes
             progress.update(task, advance=1, description=f"{n_bytes / 1e6:.1f} MB")
             if step.outcome == "skipped":
-                progress.console.print(f"skipped {step.repo_id}: {step.reason}", markup=False)
+                reason = skipped(Skipped(step.repo_id, step.reason or ""))
+                progress.console.print(f"skipped {reason}", markup=False, soft_wrap=True)
         progress.update(task, total=counts.total())
     said = ", ".join(f"{counts[o]} {o}" for o in ("stored", "copy", "unchanged", "skipped") if counts[o]) or "no models"
     console.print(

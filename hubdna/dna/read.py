@@ -17,7 +17,7 @@ from hubdna.dna import genes, plan, roles, sketch
 from hubdna.dna.plan import BUDGETS, Budget
 from hubdna.errors import NoGenesError
 from hubdna.records import Dna, Gene, ModelRef, ReadLevel, Skipped
-from hubdna.sources import safetensors
+from hubdna.sources import formats, safetensors
 from hubdna.sources.interface import MERGE_GAP, ByteReader, Tensor, read_units
 
 SCHEME = f"weight-1/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8"
@@ -61,13 +61,13 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
 
 def _open(reader: ByteReader, files: Sequence[str], budget: Budget) -> tuple[list[Tensor], bool]:
     """Headers of as many shards as the budget is meant for, and whether the whole model fits it."""
-    tensors = safetensors.read_tensors(reader, files[0])
+    tensors = formats.read_tensors(reader, files[0])
     first = reader.size(files[0])
     fits = first * len(files) <= budget.n_bytes and 2 * len(files) <= budget.n_requests
     if not fits and budget.n_requests < 16:  # a small read stays in the first shard
         return tensors, False
     for file in files[1:]:
-        tensors += safetensors.read_tensors(reader, file)
+        tensors += formats.read_tensors(reader, file)
     total = sum(reader.size(f) for f in files) + reader.n_bytes
     return tensors, total <= budget.n_bytes and 2 * len(files) <= budget.n_requests
 

@@ -114,7 +114,7 @@ def audits(results: Iterable[Audit]) -> RenderableType:
 
 def _audit(audit: Audit) -> RenderableType:
     lines: list[RenderableType] = [Text(str(audit.ref), "bold")]
-    lines += [Text(f"  skipped: {s.reason}", "yellow") for s in audit.skipped]
+    lines += [Text(f"  skipped: {skipped(s)}", "yellow") for s in audit.skipped]
     lines += [_finding(f) for f in audit.findings]
     if not audit.findings and not audit.skipped:
         lines.append(Text("  nothing to report", "green"))
@@ -140,7 +140,12 @@ def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> RenderableType:
         f"crawl    {info.last_crawl or 'never'}\n"
         f"size     {info.n_bytes / 1e6:.1f} MB\nscheme   {info.scheme}\ndigest   {info.digest}"
     )
-    return Group(Text(facts), *(Text(f"  {s.subject}: {s.reason}", "dim") for s in skips[:20]))
+    return Group(Text(facts), *(Text(f"  {skipped(s)}", "dim") for s in skips[:20]))
+
+
+def skipped(one: Skipped) -> str:
+    """`subject: reason`; most reasons name their subject themselves."""
+    return one.reason if one.reason.startswith(one.subject) else f"{one.subject}: {one.reason}"
 
 
 def cost(n_bytes: int, n_requests: int) -> str:
