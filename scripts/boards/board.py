@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from scipy import stats
 
@@ -48,12 +49,16 @@ class Rows(dict[str, Any]):
     Args:
         name: of the board.
         args: from `arguments`; a quick run starts empty and saves nothing.
+        scheme: what the rows were measured with; rows of another scheme are forgotten.
     """
 
-    def __init__(self, name: str, args: argparse.Namespace) -> None:
+    def __init__(self, name: str, args: argparse.Namespace, scheme: str | None = None) -> None:
         self.path, self.kept = RESULTS / f"{name}.json", not args.quick
         known = self.kept and not args.fresh and self.path.exists()
         super().__init__(json.loads(self.path.read_text()) if known else {})
+        if scheme is not None and self.get("scheme") != scheme:
+            self.clear()
+            self["scheme"] = scheme
 
     def measure(self, key: str, run: Callable[[], Any]) -> Any:
         """Give the row of a key; measure and save it if it is missing."""
@@ -94,7 +99,7 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -
     for name in header:
         drawn.add_column(name, no_wrap=True, justify="left" if name == header[0] else "right")
     for row in rows:
-        drawn.add_row(*[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row])
+        drawn.add_row(*[f"{cell:.4g}" if isinstance(cell, float) else escape(str(cell)) for cell in row])
     console.print(f"\n{title}", style="bold", highlight=False)
     console.print(drawn)
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from hubdna.dna.genes import n_tested
-from hubdna.dna.read import read_dna
+from hubdna.dna.read import SCHEME, read_dna
 from hubdna.evidence.compare import compare_dna
 from hubdna.records import Dna, ModelRef, TensorInfo
 from hubdna.sources import safetensors
@@ -195,7 +195,7 @@ def measure(index: int, family: str, rows: board.Rows, grid: int, n_chunks: int)
 def main() -> int:
     """Measure what is missing, print the law, say whether it holds."""
     args, started = board.arguments(__doc__), time.perf_counter()
-    rows = board.Rows("law", args)
+    rows = board.Rows("law", args, SCHEME)
     grid, n_chunks = (10, 5) if args.quick else (GRID, N_CHUNKS)
     totals = {f: measure(i, f, rows, grid, n_chunks) for i, f in enumerate(FAMILIES)}
     totals["all"] = sum(totals.values(), Counter())

@@ -59,6 +59,8 @@ def assert_null(verdicts: list[Verdict], at_least: int = 1) -> None:
     ks = fixed_points(verdicts)
     assert len(ks) >= at_least, "nothing was tested"
     assert not {v.origin for v in verdicts} & {"common", "identical"}
+    if not ks:
+        return  # the genes were set aside
     assert stats.poisson.ppf(1e-4, len(ks)) <= sum(ks) <= stats.poisson.isf(1e-4, len(ks)), (len(ks), sum(ks))
 
 
