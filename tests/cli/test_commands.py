@@ -159,7 +159,7 @@ class TestExitCodes:
                 cwd=tmp_path,
                 capture_output=True,
                 text=True,
-                timeout=15,
+                timeout=12,
             )
         assert done.returncode == 3
         assert done.stdout == ""
