@@ -78,7 +78,7 @@ class Net:
 
     def __init__(self, path: Path, groups: Groups) -> None:
         self.data = path.read_bytes()
-        self.infos: list[TensorInfo] = safetensors.read_header(Bytes(self.data), "net")
+        self.infos: list[TensorInfo] = safetensors.read_header(Bytes(self.data), "net.safetensors")
         self.axes = [_groups_of(info, groups) for info in self.infos]
         self.lengths = {g: t.shape[axis] for t, named in zip(self.infos, self.axes, strict=True) for axis, g in named}
         self.head = self.data[: self.infos[0].data_offsets[0]]
@@ -96,7 +96,7 @@ class Net:
             for axis, group in named:
                 tensor = tensor.take(orders[group], axis=axis)
             parts.append(np.ascontiguousarray(tensor).tobytes())
-        return read_dna(ModelRef("./net"), Bytes(b"".join(parts)), ["net"], "full")
+        return read_dna(ModelRef("./net"), Bytes(b"".join(parts)), ["net.safetensors"], "full")
 
 
 class Bytes:

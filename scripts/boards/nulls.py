@@ -170,7 +170,7 @@ ATTEMPTS: dict[str, Callable[[Rng], Model]] = {
 def dna_of(model: Model) -> Dna:
     """DNA of tensors, by way of a file's bytes."""
     data = save({name: np.ascontiguousarray(w, np.float32) for name, w in model.items()})
-    return read_dna(ModelRef("./model"), Bytes(data), ["model"], "full")
+    return read_dna(ModelRef("./model"), Bytes(data), ["model.safetensors"], "full")
 
 
 def attempt(make: Callable[[Rng], Model], n_models: int) -> dict[str, Any]:
