@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "hubdna needs Python 3.11 or newer, found " + sys.version'
+	@echo "installing into $(VENV) (a minute) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@

@@ -62,9 +62,11 @@ class Auditor:
         card, claim = self._claim(model, skipped)
         matches = tuple(nearest(model.dna, self.index, self.k, self.loader.rows))
         declared = tuple(self._declared(model, base) for base in claim.base_models)
-        case = Case(
-            ref, claim, card, model.snapshot.created_at, matches, declared, self.foundations, self.bases
-        )  # fmt: skip
+        if ref.is_local and card is None:
+            skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
+            return Audit(model.snapshot.ref, claim, matches, (), None, tuple(skipped))
+        others = tuple(m for m in matches if not (ref.is_local and m.verdict.origin == "identical"))  # ourselves
+        case = Case(ref, claim, card, model.snapshot.created_at, others, declared, self.foundations, self.bases)
         findings = tuple(f for rule in RULES.values() for f in rule(case))
         return Audit(model.snapshot.ref, claim, matches, findings, None, tuple(skipped))
 

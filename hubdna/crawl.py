@@ -19,11 +19,8 @@ from hubdna.dna.read import read_dna
 from hubdna.errors import HubdnaError, NoWeightsError, SourceError
 from hubdna.hub import Hub, HubReader
 from hubdna.records import Dna, ModelRef, ReadLevel, Skipped, Snapshot
-from hubdna.sources.safetensors import weight_files
+from hubdna.sources.safetensors import MAX_HEADER, weight_files
 from hubdna.store import Entry, IndexDir
-
-MAX_SHARD_INDEX = 25_000_000
-"""Bytes of a `*.safetensors.index.json`; as for headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ def fetch_dna(reader: HubReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
 
 def hub_weight_files(reader: HubReader, snapshot: Snapshot) -> list[str]:
     """The safetensors files of a model on the Hub. Raises NoWeightsError, FormatError."""
-    files = weight_files(snapshot.files, lambda name: reader.read(name, 0, MAX_SHARD_INDEX))
+    files = weight_files(snapshot.files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
     if not files:
         raise NoWeightsError(f"{snapshot.ref}: no safetensors weights ({describe_files(snapshot.files)})")
     return files

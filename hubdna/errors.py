@@ -17,7 +17,9 @@ class MissingExtraError(HubdnaError):
     """A package of an optional extra is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed: pip install 'hubdna[{extra}]'")
+        super().__init__(
+            f"{package} is not installed: pip install 'hubdna[{extra}]' (in a checkout: pip install '.[{extra}]')"
+        )
         self.package, self.extra = package, extra
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hubdna.crawl import describe_files, fetch_dna
 from hubdna.dna import codec
 from hubdna.dna.read import read_dna
-from hubdna.errors import NotFoundError, NoWeightsError
+from hubdna.errors import FormatError, NotFoundError, NoWeightsError
 from hubdna.hub import MAX_CARD, Hub
 from hubdna.records import Dna, ModelRef, ReadLevel, Snapshot
 from hubdna.sources.interface import LocalReader
-from hubdna.sources.safetensors import weight_files
+from hubdna.sources.safetensors import MAX_HEADER, weight_files
 from hubdna.store import Entry, IndexDir
+
+MAX_DNA_FILE = 200_000_000
+"""Bytes; a full read of the widest language models gives about 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,15 @@ class Loader:
         endpoint: of the Hub; None for the default one. No request is made before one is needed.
         token: access token.
         level: how much of a model's weights is read.
+
+    `n_bytes_read` and `n_requests` grow with every model that is loaded.
     """
 
     def __init__(self, endpoint: str | None = None, token: str | None = None, level: ReadLevel = "standard") -> None:
         self.endpoint, self.token, self.level = endpoint, token, level
         self._hub: Hub | None = None
+        self.n_bytes_read = 0
+        self.n_requests = 0
 
     @property
     def hub(self) -> Hub:
@@ -45,33 +52,52 @@ class Loader:
 
     def load(self, ref: ModelRef, index: IndexDir | None = None) -> Loaded:
         """Load one model; from the index when it holds this model's commit. Raises HubdnaError."""
-        if ref.is_local:
-            return _load_local(ref, self.level)
-        snapshot = self.hub.snapshot(ref)
+        try:
+            return self._counted(_load_local(ref, self.level) if ref.is_local else self._load_from_hub(ref, index))
+        except FormatError as error:  # "model.safetensors: ..." does not say whose
+            raise FormatError(f"{ref}/{error.filename}", error.reason) from None
+
+    def _load_from_hub(self, ref: ModelRef, index: IndexDir | None) -> Loaded:
+        try:
+            snapshot = self.hub.snapshot(ref)
+        except NotFoundError as error:
+            hint = f" (did you mean ./{ref.repo_id}?)" if Path(ref.repo_id).exists() else ""
+            raise NotFoundError(f"{error}{hint}") from None
         entry = index.get(ref.repo_id) if index else None
         if index and entry and entry.ref.sha == snapshot.ref.sha:
             dna = index.dna(entry)
             if all(g.rows is not None for g in dna.genes):
-                return Loaded(snapshot, dna)
+                return Loaded(snapshot, replace(dna, n_bytes_read=0, n_requests=0))
         return Loaded(snapshot, fetch_dna(self.hub.reader(snapshot.ref), snapshot, self.level))
+
+    def _counted(self, model: Loaded) -> Loaded:
+        self.n_bytes_read += model.dna.n_bytes_read
+        self.n_requests += model.dna.n_requests
+        return model
 
     def rows(self, entry: Entry) -> Dna:
         """Read the rows of an index entry again, at its commit and read level."""
         snapshot = self.hub.snapshot(ModelRef(entry.ref.repo_id, entry.ref.sha or entry.ref.revision))
-        return fetch_dna(self.hub.reader(snapshot.ref), snapshot, entry.read)  # type: ignore[arg-type]
+        dna = fetch_dna(self.hub.reader(snapshot.ref), snapshot, entry.read)  # type: ignore[arg-type]
+        return self._counted(Loaded(snapshot, dna)).dna
 
     def card(self, ref: ModelRef) -> str | None:
         """README.md of a model, or None."""
         if not ref.is_local:
             return self.hub.card(ref)
         path = Path(ref.repo_id) / "README.md"
-        return path.read_bytes()[:MAX_CARD].decode("utf-8", "replace") if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(MAX_CARD).decode("utf-8", "replace")
 
 
 def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
     path = Path(ref.repo_id)
     if path.is_file() and path.suffix == ".dna":
-        return Loaded(Snapshot(ref, ()), codec.decode(path.read_bytes(), ref.repo_id, ref))
+        if path.stat().st_size > MAX_DNA_FILE:
+            raise FormatError(path.name, f"{path.stat().st_size} bytes, more than any .dna file has ({MAX_DNA_FILE})")
+        return Loaded(Snapshot(ref, ()), codec.decode(path.read_bytes(), path.name, ref))
     if path.is_file():
         reader = LocalReader(path.parent)
         return Loaded(Snapshot(ref, (path.name,)), read_dna(ref, reader, [path.name], level))
@@ -79,7 +105,7 @@ def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
         raise NotFoundError(f"{ref}: no such folder, .safetensors or .dna file")
     files = tuple(sorted(f.name for f in path.iterdir() if f.is_file()))
     reader = LocalReader(path)
-    chosen = weight_files(files, lambda name: reader.read(name, 0, reader.size(name)))
+    chosen = weight_files(files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
     if not chosen:
         raise NoWeightsError(f"{ref}: no safetensors weights ({describe_files(files)})")
     return Loaded(Snapshot(ref, files), read_dna(ref, reader, chosen, level))

@@ -32,7 +32,7 @@ class FailOn(StrEnum):
 
 
 def audit(
-    refs: Annotated[list[str], typer.Argument(help="Models to audit.", metavar="REF...")],
+    refs: Annotated[list[str], typer.Argument(help="Models to audit.", metavar="REF")],
     index: IndexOption = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 on findings of this severity or worse.")] = None,
     read: ReadOption = Read.standard,

@@ -12,8 +12,8 @@ EXAMPLES = "Examples: hubdna compare org/child org/parent | hubdna compare ./a .
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="One model: org/name, or a path starting with . or /")],
-    b: Annotated[str, typer.Argument(help="The other model.")],
+    a: Annotated[str, typer.Argument(help="One model: org/name, or a path starting with . or /", metavar="A")],
+    b: Annotated[str, typer.Argument(help="The other model.", metavar="B")],
     read: ReadOption = Read.standard,
     endpoint: Endpoint = None,
     token: Token = None,

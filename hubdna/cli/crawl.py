@@ -24,7 +24,7 @@ EXAMPLES = (
 
 
 def crawl(
-    index: Annotated[Path | None, typer.Option(help="Index directory [default: yours].", metavar="DIR")] = None,
+    index: Annotated[Path | None, typer.Option(help="Index directory (default: yours).", metavar="DIR")] = None,
     filter: Annotated[list[str] | None, typer.Option(help="Only models with this tag; may be repeated.")] = None,
     author: Annotated[str | None, typer.Option(help="Only models of this organisation or user.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many models.", min=1)] = None,
@@ -54,10 +54,11 @@ def crawl(
         models = (
             s for s in hub.models(tuple(filter or ()), author, limit) if in_shard(s.ref.repo_id, number - 1, count)
         )
-    with IndexDir(index or user_index(), create=True) as store:
-        if plan:
-            _plan(models, store, read)
-        else:
+    place = index or user_index()
+    if plan:
+        _plan(models, place, read)
+    else:
+        with IndexDir(place, create=True) as store:
             _run(hub, store, models, read, workers, private, quiet)
 
 
@@ -99,17 +100,22 @@ def _run(
     )
 
 
-def _plan(models: Iterator[Snapshot | Skipped], store: IndexDir, read: Read) -> None:
+def _plan(models: Iterator[Snapshot | Skipped], place: Path, read: Read) -> None:
+    """Count what a crawl would read; writes nothing."""
     from hubdna.dna.plan import BUDGETS
     from hubdna.records import Skipped
+    from hubdna.store import IndexDir
 
+    there: dict[str, str | None] = {}
+    if (place / "catalogue.sqlite").is_file():
+        with IndexDir(place) as store:
+            there = {e.ref.repo_id: e.ref.sha for e in store.entries()}
     budget, todo, have, without = BUDGETS[read.value], 0, 0, 0
     for snapshot in models:
         if isinstance(snapshot, Skipped):
             typer.echo(f"cannot be had: {snapshot.subject}: {snapshot.reason}", err=True)
             continue
-        entry = store.get(snapshot.ref.repo_id)
-        if entry is not None and entry.ref.sha == snapshot.ref.sha:
+        if snapshot.ref.repo_id in there and there[snapshot.ref.repo_id] == snapshot.ref.sha:
             have += 1
         elif any(f.endswith(".safetensors") for f in snapshot.files):
             todo += 1
@@ -133,6 +139,6 @@ def _listed(path: Path) -> tuple[str, ...]:
 
 def _shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+    if not ((number + count).isascii() and number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
         raise UsageError(f"--shard {text!r}: expected i/n with 1 <= i <= n")
     return int(number), int(count)

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from hubdna.cli.options import Endpoint, Format, FormatOption, Read, ReadOption, Token, emit
+from hubdna.cli.options import Endpoint, Format, FormatOption, Read, ReadOption, Token, emit, write_file
 
 EXAMPLES = "Examples: hubdna dna org/name -o name.dna | hubdna dna ./my-model --format json"
 
 
 def dna(
-    ref: Annotated[str, typer.Argument(help="org/name, org/name@revision, or a path starting with . or /")],
+    ref: Annotated[
+        str, typer.Argument(help="org/name, org/name@revision, or a path starting with . or /", metavar="REF")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a .dna file.", metavar="FILE.dna")
     ] = None,
@@ -27,9 +29,8 @@ def dna(
     from hubdna.models import Loader
     from hubdna.records import ModelRef
     from hubdna.report import json, text
-    from hubdna.store.directory import write_atomically
 
     result = Loader(endpoint, token, read.value).load(ModelRef.parse(ref)).dna
     if output is not None:
-        write_atomically(output, encode(result))
+        write_file(output, encode(result))
     emit(format, None, lambda: text.dna(result), lambda: json.dna(result))

@@ -51,7 +51,7 @@ def rebuild(directory: Directory) -> None:
 
 
 @app.command(epilog="Example: hubdna index remove DIR org/name")
-def remove(directory: Directory, repo_id: Annotated[str, typer.Argument(help="org/name")]) -> None:
+def remove(directory: Directory, repo_id: Annotated[str, typer.Argument(help="org/name", metavar="REPO_ID")]) -> None:
     """Forget a model: its row, its DNA, its vectors."""
     from hubdna.errors import NotFoundError
     from hubdna.store import IndexDir

@@ -21,4 +21,10 @@ def localhub(
         raise UsageError(f"{directory}: no such folder")
     from hubdna.localhub import serve
 
-    serve(directory, port=port)
+    def announce(endpoint: str) -> None:
+        typer.echo(f"{directory} is served at {endpoint}; stop with Ctrl-C", err=True)
+
+    try:
+        serve(directory, port=port, announce=announce)
+    except OSError as error:
+        raise UsageError(f"port {port}: {error.strerror or error}; choose another with --port") from None

@@ -33,24 +33,29 @@ class Format(StrEnum):
     json = "json"
 
 
-Endpoint = Annotated[str | None, typer.Option(help="Base address of the Hub [default: HF_ENDPOINT].", metavar="URL")]
-Token = Annotated[str | None, typer.Option(help="Access token [default: the one you are logged in with].")]
+Endpoint = Annotated[str | None, typer.Option(help="Base address of the Hub (default: HF_ENDPOINT).", metavar="URL")]
+Token = Annotated[str | None, typer.Option(help="Access token (default: the one you are logged in with).")]
 ReadOption = Annotated[Read, typer.Option(help="How much to read: 4 MB, 16 MB, or everything.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="What the report looks like.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report there instead of stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 IndexOption = Annotated[
-    Path | None, typer.Option("--index", help="Index directory [default: yours, else the shipped seed].", metavar="DIR")
+    Path | None, typer.Option("--index", help="Index directory (default: yours, else the shipped seed).", metavar="DIR")
 ]
 
 
-def version(
-    show: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
-) -> None:
-    """Where does a model come from? Reads a few MB of its weights and says who shares its origin."""
-    if show:
+def _show_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"hubdna {__version__}")
         raise typer.Exit
+
+
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Where does a model come from? Reads a few MB of its weights and says who shares its origin."""
 
 
 def emit(
@@ -62,7 +67,7 @@ def emit(
         if output is None:
             sys.stdout.write(report)
         else:
-            _write(output, report)
+            write_file(output, report.encode())
         return
     from rich.console import Console
 
@@ -71,11 +76,12 @@ def emit(
         return
     buffer = StringIO()
     Console(file=buffer, highlight=False, width=120, color_system=None).print(as_text())
-    _write(output, buffer.getvalue())
+    write_file(output, buffer.getvalue().encode())
 
 
-def _write(path: Path, text: str) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write a result where the user asked for it. Raises UsageError."""
     try:
-        path.write_text(text, "utf-8")
+        path.write_bytes(data)
     except OSError as error:
         raise UsageError(f"--output {path}: {error.strerror}") from None

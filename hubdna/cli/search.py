@@ -22,7 +22,7 @@ EXAMPLES = "Examples: hubdna search org/name --index DIR | hubdna search ./my-mo
 
 
 def search(
-    ref: Annotated[str, typer.Argument(help="org/name, or a path starting with . or /")],
+    ref: Annotated[str, typer.Argument(help="org/name, or a path starting with . or /", metavar="REF")],
     index: IndexOption = None,
     k: Annotated[int, typer.Option("-k", help="Matches listed.", min=1, max=1000)] = 10,
     read: ReadOption = Read.standard,
@@ -43,9 +43,10 @@ def search(
         model = loader.load(ModelRef.parse(ref), store)
         found = nearest(model.dna, store, k, loader.rows)
         where, n = describe(store), sum(1 for _ in store.entries())
+    cost = loader.n_bytes_read, loader.n_requests
     emit(
         format,
         output,
-        lambda: text.matches(model.dna.ref, found, where),
-        lambda: json.matches(model.dna.ref, found, where, n),
+        lambda: text.matches(model.dna.ref, found, where, cost),
+        lambda: json.matches(model.dna.ref, found, where, n, cost),
     )

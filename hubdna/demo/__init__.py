@@ -7,11 +7,12 @@ card faults were planted. The pipeline does not read it: it is only used at the 
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from hubdna.errors import HubdnaError
+from hubdna.errors import HubdnaError, UsageError
 
 HERE = Path(__file__).parent
 
@@ -35,9 +36,17 @@ def run_demo(keep: Path, *, quiet: bool = False) -> None:
     from hubdna.demo.story import tell
     from hubdna.localhub import LocalHub
 
-    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep {keep}: {error.strerror}") from None
     with LocalHub(HERE / "models") as hub:
-        audits = tell(hub.endpoint, keep, Console(highlight=False), Console(stderr=True, quiet=quiet))
+        audits = tell(
+            hub.endpoint,
+            keep,
+            Console(highlight=False, soft_wrap=not sys.stdout.isatty()),
+            Console(stderr=True, quiet=quiet),
+        )
     if wrong := check(audits):
         raise HubdnaError("the demo did not come out as planted: " + "; ".join(wrong))
 

@@ -53,14 +53,14 @@ def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quanti
     units = canonical(block, axis)
     if not np.isfinite(units).all():
         return "NaN or infinite weights"
-    others = [n for i, n in enumerate(info.shape) if i != axis and n > 1]
+    others = tuple(sorted(n for i, n in enumerate(info.shape) if i != axis and n > 1))
     if reason := structure.structured(units, info.dtype, quantised=quantised):
         return reason
     if structure.ordered(units):
         return "ordered axis"
     tested = units[: n_tested(info.shape[axis])]
-    columns = free_columns(info.shape[axis], tuple(sorted(others)))
-    if structure.has_diagonal(tested, columns):
+    columns = free_columns(info.shape[axis], others)
+    if structure.has_diagonal(tested, columns, others):
         return "unit labels on a diagonal"
     free = units[len(tested) :, columns]
     rows, scales = quantise(tested)

@@ -25,9 +25,9 @@ MIN_AXIS = 32
 MAX_RATIO = 8
 """Feed-forward blocks widen by 1.5 to 8 (Gemma 7B); vocabularies by 8 (Llama 2 7B) to 80."""
 
-_ATTENTION = re.compile(
-    r"attn|attention|wqkv|(?:^|[._/])(?:[qkvo]|qkv|query|key|value|query_key_value)(?:_proj|_lin|_linear)?(?:[._/]|$)",
-    re.IGNORECASE,
+_ATTENTION = re.compile(r"attn|attention|wqkv", re.IGNORECASE)
+_PROJECTION = re.compile(
+    r"(?:^|[._/])(?:[qkvo]|qkv|query|key|value|query_key_value)(?:_proj|_lin|_linear)?(?:[._/]|$)", re.IGNORECASE
 )
 _LABEL = re.compile(
     r"embed|wte|wpe|lm_head|position|pos_emb|token|vocab|classifier|rel_pos|relative|rotary"
@@ -51,8 +51,10 @@ def role_of(info: TensorInfo) -> str:
         return "attention"
     if _LABEL.search(info.name):
         return "label"
-    if _FFN.search(info.name):
+    if _FFN.search(info.name):  # before the projections: RWKV's feed-forward maps are called key and value
         return "ffn"
+    if _PROJECTION.search(info.name):
+        return "attention"
     return "conv" if len(info.shape) > 2 else "dense"
 
 

@@ -50,7 +50,7 @@ def structured(block: NDArray[np.float32], dtype: str, *, quantised: bool = Fals
     return None
 
 
-def has_diagonal(tested: NDArray[np.float32], free: NDArray[np.bool_]) -> bool:
+def has_diagonal(tested: NDArray[np.float32], free: NDArray[np.bool_], others: tuple[int, ...]) -> bool:
     """Whether the tested units meet columns of their own along a diagonal, at any offset among the free columns.
 
     Cells that read input and state in one matrix [h, in + h], and widening convolutions that start as identities,
@@ -59,17 +59,26 @@ def has_diagonal(tested: NDArray[np.float32], free: NDArray[np.bool_]) -> bool:
     Args:
         tested: float32 [m, c], the tested units.
         free: bool [c], the columns that would be looked at.
+        others: lengths of the other axes, whose product is c; each could carry the labels.
     """
-    m, c = tested.shape
-    if c <= m:
-        return False
     looked_at = np.abs(tested[:, free])
     rank = int(looked_at.size * (1 - TOP_SHARE))
     cut = np.partition(looked_at, rank, axis=None)[rank] if looked_at.size else 0
-    top = np.zeros((m, c + m), bool)
-    top[:, :c] = (np.abs(tested) >= cut) & free & (tested != 0)
-    skewed = np.append(top.reshape(-1), np.zeros(m, bool)).reshape(m, c + m + 1)  # row i moved i places to the left
-    return bool(skewed[:, :c].sum(axis=0).max() >= MIN_ON_DIAGONAL)
+    top = ((np.abs(tested) >= cut) & free & (tested != 0)).reshape(len(tested), *others)
+    axes = [i for i, length in enumerate(others, start=1) if length >= MIN_ON_DIAGONAL]
+    return any(_longest_diagonal(np.moveaxis(top, axis, -1)) >= MIN_ON_DIAGONAL for axis in axes)
+
+
+def _longest_diagonal(marks: NDArray[np.bool_]) -> int:
+    """Most marks on any diagonal (row i, last axis i + offset) of bool [m, ..., c], the middle axes fixed."""
+    m, c = marks.shape[0], marks.shape[-1]
+    flat = marks.reshape(m, -1, c)
+    padded = np.zeros((m, flat.shape[1], c + 2 * m), bool)
+    padded[:, :, m : m + c] = flat
+    sums = np.zeros((flat.shape[1], c + m), np.int32)
+    for i in range(m):
+        sums += padded[i, :, i : i + c + m]
+    return int(sums.max(initial=0))
 
 
 def ordered(block: NDArray[np.float32]) -> bool:
@@ -77,6 +86,7 @@ def ordered(block: NDArray[np.float32]) -> bool:
 
     z of the mean cosine of rows (i, i+1) against all pairs of rows; such an axis carries labels.
     """
+    block = _tame(block)
     centred = block - block.mean(axis=0)
     norms = np.linalg.norm(centred, axis=1)
     unit = centred[norms > 0] / norms[norms > 0, None]
@@ -91,6 +101,7 @@ def ordered(block: NDArray[np.float32]) -> bool:
 
 def live_units(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Find units (bool [m]) that are neither constant nor a repetition (up to scale and sign) of another one."""
+    rows = _tame(rows)
     centred = rows - rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1)
     live = norms > 1e-12 * max(float(norms.max(initial=0.0)), 1e-30)
@@ -101,6 +112,12 @@ def live_units(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
         live &= S.max(axis=1, initial=0.0) < 1 - 1e-6
     result: NDArray[np.bool_] = live
     return result
+
+
+def _tame(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scaled by its largest weight: squares of weights above 1e17 leave the range of float32."""
+    scaled: NDArray[np.float32] = block / max(float(np.abs(block).max(initial=0.0)), 1e-30)
+    return scaled
 
 
 def _entropy(values: NDArray[np.float32]) -> float:

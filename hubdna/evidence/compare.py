@@ -31,7 +31,7 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
     if not buckets:
         return _nothing(exact, "too few live units: a test needs 17 that are neither dead nor repeated", pairs)
     evidence = _evidence(exact, pairs, buckets)
-    changed = [pair for pair in pairs if not (pair[0].hashes[:, 0] == pair[1].hashes[:, 0]).all()]
+    changed = [pair for pair in pairs if not (pair[0].hashes == pair[1].hashes).any(axis=1).all()]  # equal or cast
     if len(changed) in (0, len(pairs)):
         return evidence
     rest = run_buckets(changed)

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils._http import default_client_factory
 
-from hubdna.errors import GatedError, HubError, NotFoundError
+from hubdna.errors import GatedError, HubError, NotFoundError, UsageError
 from hubdna.hub.patience import N_TRIES, RETRIED, Throttle, TryAgainError, error_of, given_up
 from hubdna.hub.reader import HubReader, Link
 from hubdna.records import ModelRef, Snapshot
@@ -44,6 +44,8 @@ class Hub:
         self, endpoint: str | None = None, token: str | None = None, timeout: httpx2.Timeout = TIMEOUT
     ) -> None:
         self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        if not self.endpoint.startswith(("http://", "https://")):
+            raise UsageError(f"endpoint {self.endpoint!r}: expected an address that starts with http:// or https://")
         set_client_factory(lambda: _with_timeout(default_client_factory(), timeout))
         self.api = HfApi(endpoint=self.endpoint, token=token, library_name="hubdna")
         self.link = Link(self.endpoint, token, httpx2.Client(timeout=timeout, follow_redirects=False), Throttle())
@@ -54,8 +56,15 @@ class Hub:
         """Yield models of a listing. Raises HubError when a page cannot be had."""
         pages = self.api.list_models(filter=list(filters) or None, author=author, limit=limit, expand=_EXPAND)
         rows = iter(pages)
-        while (info := _translated("the listing", lambda: next(rows, None))) is not None:
+        while (info := self._next_row(rows)) is not None:
             yield _snapshot(info, info.id, "main")
+
+    def _next_row(self, rows: Iterator[Any]) -> Any:
+        """The client has retried each page already, and a generator that raised has ended: so no second try here."""
+        try:
+            return _translated(f"the listing of {self.endpoint}", lambda: next(rows, None))
+        except TryAgainError as error:
+            raise given_up(f"the listing of {self.endpoint}", error) from None
 
     def snapshot(self, ref: ModelRef) -> Snapshot:
         """Resolve a reference to a commit and its files. Raises NotFoundError, GatedError, HubError."""
@@ -102,8 +111,8 @@ def _translated(subject: str, call: Callable[[], T]) -> T:
         return call()
     except GatedRepoError:
         raise GatedError(f"{subject}: gated; ask for access on its page, then log in or pass --token") from None
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise NotFoundError(f"{subject}: no such model or revision, or it is private ({_first_line(error)})") from None
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
+        raise NotFoundError(f"{subject}: no such model or revision, or it is private") from None
     except OfflineModeIsEnabled:
         raise HubError(f"{subject}: offline mode is on (HF_HUB_OFFLINE)") from None
     except HfHubHTTPError as error:
@@ -111,10 +120,6 @@ def _translated(subject: str, call: Callable[[], T]) -> T:
         raise error_of(response.status_code, response.headers, subject) from None
     except RETRIED as error:
         raise TryAgainError(f"{type(error).__name__}: {error}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _snapshot(info: Any, repo_id: str, revision: str) -> Snapshot:

@@ -65,7 +65,7 @@ def error_of(status: int, headers: Mapping[str, str], subject: str) -> Exception
     if code == "GatedRepo":
         return GatedError(f"{subject}: gated; ask for access on its page, then log in or pass --token")
     if code in ("RepoNotFound", "RevisionNotFound", "EntryNotFound") or status in (401, 404):
-        return NotFoundError(f"{subject}: not found, or private ({code or status})")
+        return NotFoundError(f"{subject}: no such file, model or revision, or it is private")
     if status == 403:  # a signed address that expired
         return TryAgainError("HTTP 403")
     return HubError(f"{subject}: HTTP {status} {headers.get('X-Error-Message', '')[:120]}".rstrip())

@@ -33,9 +33,10 @@ def comparison(result: Comparison) -> str:
     return _dump("hubdna.compare/1", {**body, "n_bytes_read": result.n_bytes_read, "n_requests": result.n_requests})
 
 
-def matches(ref: ModelRef, found: Sequence[Match], where: str, n_models: int) -> str:
-    """`hubdna.search/1`."""
-    body = {"ref": str(ref), "index": where, "n_models": n_models, "matches": [_match(m) for m in found]}
+def matches(ref: ModelRef, found: Sequence[Match], where: str, n_models: int, cost: tuple[int, int] = (0, 0)) -> str:
+    """`hubdna.search/1`; cost is (bytes, requests)."""
+    body = {"ref": str(ref), "index": where, "n_models": n_models, "n_bytes_read": cost[0], "n_requests": cost[1]}
+    body |= {"matches": [_match(m) for m in found]}
     return _dump("hubdna.search/1", body)
 
 

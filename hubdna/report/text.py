@@ -22,6 +22,7 @@ _MEANINGS = {
     "no-evidence": "The two look as independently initialised models do. A disguised copy is not excluded.",
     "undecided": "The weights that were read do not settle it.",
 }
+_RELATIONS = {"converted": "under other names or in another layout", "cast": "one is the other, rounded"}
 _WORDS = {"none": "", "likely": "likely ", "certain": "", "attested": "attested "}
 
 
@@ -37,7 +38,7 @@ def dna(result: Dna) -> RenderableType:
     more = f"... and {len(result.genes) - 40} more genes\n" if len(result.genes) > 40 else ""
     aside = ", ".join(f"{n} {reason}" for reason, n in result.reasons.items())
     facts = f"{more}scheme   {result.scheme}\ncost     {cost(result.n_bytes_read, result.n_requests)}"
-    return Group(table, Text(facts + (f"\naside    {aside}" if aside else "")))
+    return Group(table, Text(facts + (f"\nset aside  {aside}" if aside else "")))
 
 
 def comparison(result: Comparison) -> RenderableType:
@@ -70,7 +71,7 @@ def headline(v: Verdict) -> str:
     text = name.get(v.origin, f"undecided: {(v.undecided_because or '').partition(':')[0]}")
     if v.origin in ("common", "no-evidence"):
         text += f" ({p_value(v.log10_p)})"
-    return text + (f", {v.relation}" if v.relation and v.relation != v.origin else "")
+    return text + (f", {_RELATIONS.get(v.relation, v.relation)}" if v.relation and v.relation != v.origin else "")
 
 
 def direction(v: Verdict) -> str:
@@ -80,8 +81,8 @@ def direction(v: Verdict) -> str:
     return f"{_WORDS[v.certainty]}{'A from B' if v.direction == 'a-from-b' else 'B from A'}"
 
 
-def matches(ref: ModelRef, found: Sequence[Match], where: str) -> RenderableType:
-    """Relatives of one model."""
+def matches(ref: ModelRef, found: Sequence[Match], where: str, paid: tuple[int, int] = (0, 0)) -> RenderableType:
+    """Relatives of one model; paid is (bytes, requests)."""
     table = Table(title=f"Nearest relatives of {escape(str(ref))}", title_justify="left")
     for column, justify in (
         ("#", "right"),
@@ -96,7 +97,7 @@ def matches(ref: ModelRef, found: Sequence[Match], where: str) -> RenderableType
         verdict = Text(headline(m.verdict), _COLOURS[m.verdict.origin])
         table.add_row(str(m.rank), escape(str(m.ref)), verdict, similarity, (m.created_at or "")[:10])
     body: RenderableType = table if found else Text(f"No relatives of {ref} were found.")
-    return Group(body, Text(f"Looked in {where}."))
+    return Group(body, Text(f"Looked in {where}. Read {cost(*paid)}."))
 
 
 def audits(results: Iterable[Audit]) -> RenderableType:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hubdna.records import Match, Verdict
 
 
@@ -14,7 +16,7 @@ def shared_origin(match: Match) -> str:
 
 def p_value(log10_p: float | None) -> str:
     """`p <= 1e-35`, or a dash."""
-    return "-" if log10_p is None else f"p <= 1e{log10_p:.0f}" if log10_p < -1 else "p > 0.1"
+    return "-" if log10_p is None else f"p <= 1e{math.ceil(log10_p)}" if log10_p < -1 else "p > 0.1"
 
 
 def evidence_lines(match: Match) -> tuple[str, ...]:
@@ -29,7 +31,7 @@ def explain(verdict: Verdict) -> list[str]:
         lines.append("the weights files have the same hash" if e.exact == "file" else "all float tensors are bit-equal")
     lines += [
         f"{b.fixed_points} of {b.n_units} units match themselves over {b.n_genes} tensors "
-        f"({b.n_axis} units an axis); independent models: about 1"
+        f"in layers of {b.n_axis} units; independent models: about 1"
         for b in e.buckets
     ]
     if e.n_rows_equal:

@@ -21,7 +21,7 @@ def unsupported_base(case: Case) -> Iterator[Finding]:
 
 def _why(declared: Declared) -> str:
     if declared.verdict is None:
-        return declared.reason or "it could not be read"
+        return (declared.reason or "it could not be read").removeprefix(f"{declared.repo_id}: ")
     if declared.verdict.origin == "undecided":
         return declared.verdict.undecided_because or "the test was undecided"
     return (

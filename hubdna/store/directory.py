@@ -16,6 +16,8 @@ from hubdna.records import Dna, IndexInfo, ModelRef, Skipped
 from hubdna.store.catalogue import Catalogue, Entry
 from hubdna.store.vectors import Vectors, index_genes
 
+_AGAIN = "take the model out with `hubdna index remove` and crawl it again"
+
 
 class IndexDir:
     """An index directory.
@@ -101,11 +103,9 @@ class IndexDir:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise IndexDirError(f"{path}: the DNA of {entry.ref} is absent; crawl it again") from None
+            raise IndexDirError(f"{path}: the DNA of {entry.ref} is absent; {_AGAIN}") from None
         if codec.digest(data) != entry.dna:
-            raise IndexDirError(
-                f"{path}: the DNA of {entry.ref} is damaged (its SHA-256 is not its name); crawl it again"
-            )
+            raise IndexDirError(f"{path}: the DNA of {entry.ref} is damaged (its SHA-256 is not its name); {_AGAIN}")
         dna = codec.decode(data, str(path), entry.ref)
         return Dna(
             entry.ref, dna.scheme, dna.genes, dna.anchors, dna.content, dna.n_tensors, entry.weights_sha256,

@@ -1,0 +1,66 @@
+"""8-bit floats (E4M3 without infinities, or E5M2), with scales of any block, or without.
+
+    X.weight            F8_E4M3 [out, in]
+    X.weight_scale      per tensor, channel, group or tile (`grid.py`): compressed-tensors, ModelOpt, Quanto, FBGEMM
+    X.weight_scale_inv  tiles of 128 x 128: DeepSeek-V3; in spite of its name it is multiplied with
+    X.scale_weight      per tensor: ComfyUI
+    X.scale             tiles: DeepSeek's own files
+
+weight[o, i] = stored[o, i] * scale[o // a, i // b]. A tensor that has none of these is what it says: models are
+stored as plain casts too. One that has a scale which does not fit is left alone. `input_scale` belongs to
+activations. Sources: DeepSeek-V3 inference/kernel.py (weight_dequant), compressed-tensors naive_quantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hubdna.records import TensorInfo
+from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.layouts.base import MAX_AXES, Group, Pool, bundle, floats, rows
+from hubdna.sources.layouts.grid import Grid, fit
+
+STORED = ("F8_E4M3", "F8_E5M2")
+SCALES = ("weight_scale_inv", "weight_scale", "scale_weight", "scale")
+OTHER_PARTS = ("weight_zero_point", "weight_global_scale", "weight_scale_2")
+"""Signs of a layout that is not this one."""
+SCALE_TYPES = ("F32", "F16", "BF16", "F8_E8M0")
+
+
+def find(pool: Pool) -> Iterator[Group]:
+    """All groups of the layout, and all 8-bit floats that stand alone."""
+    for weight in pool:
+        if weight.dtype not in STORED or not 1 <= len(weight.shape) <= MAX_AXES or _is_scale(weight, pool):
+            continue
+        stem = weight.name.removesuffix("weight")
+        scales = [found for suffix in SCALES if stem != weight.name and (found := pool.get(stem + suffix))]
+        if any(stem != weight.name and pool.get(stem + part) for part in OTHER_PARTS):
+            continue
+        if not scales:
+            yield Group(_tensor(weight, None, None), frozenset((weight.name,)))
+        elif len(scales) == 1 and scales[0].dtype in SCALE_TYPES:
+            if grid := fit(weight.shape, scales[0].shape, pool.hint):
+                yield Group(_tensor(weight, scales[0], grid), frozenset((weight.name, scales[0].name)))
+
+
+def _is_scale(info: TensorInfo, pool: Pool) -> bool:
+    """Whether a tensor of 8-bit floats scales others (NVFP4) and is no weight itself."""
+    return info.name.endswith(("_scale", "_scales", ".scales", ".scale", "_scale_inv"))
+
+
+def _tensor(weight: TensorInfo, scale: TensorInfo | None, grid: Grid | None) -> Tensor:
+    def plan(first: int, n: int) -> list[Extent]:
+        parts = [rows(weight, first, first + n)]
+        return [*parts, rows(scale, *grid.rows(first, n))] if scale and grid else parts
+
+    def decode(data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
+        values = floats(data[0], weight.dtype, n, *weight.shape[1:])
+        if scale and grid:
+            values *= grid.spread(floats(data[1], scale.dtype, -1), first, n, weight.shape)
+        return values
+
+    word = "FP8-" + weight.dtype.removeprefix("F8_") + (grid.word if grid else "")
+    return bundle(weight.name, word, weight.shape, weight, plan, decode)
