@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,15 @@ _REPACKED = {
     31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8",
 }  # fmt: skip
 """Types of 2024 that interleave rows for one processor; later libraries dropped them, files with them are left."""
+MAX_TENSORS = 200_000
+"""Of one file, each expert counted; the largest mixtures of experts have about 100,000."""
+ROTARY_ORDER = frozenset("llama arcee arctic deepseek granite granitemoe internlm2 minicpm olmo smollm3".split())
+"""Architectures whose q and k rows llama.cpp's converter reorders (LlamaModel.permute and its heirs)."""
+_ROTARY = re.compile(r"blk\.(\d{1,9})\.attn_([qk])\.(?:weight|bias)")
+_EXPERTS = re.compile(r"(blk\.\d+\.ffn)_(\w+_exps)\.weight")
+
+Value = str | int | float | bool | list[int]
+"""What a key of the header may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +105,13 @@ class _Rows:
 
     def _stored(self, first: int, n: int) -> NDArray[np.int64]:
         """Stored places [n] of units first..first+n."""
-        units = np.arange(first, first + n)
+        units = np.arange(first, first + n, dtype=np.int64)
         if not self.n_heads:
             return units
-        head, unit = np.divmod(units, size := self.info.shape[0] // self.n_heads)
-        half, pair = np.divmod(unit, size // 2)
-        return head * size + 2 * pair + half
+        size = self.info.shape[0] // self.n_heads
+        unit = units % size
+        places: NDArray[np.int64] = units - unit + 2 * (unit % (size // 2)) + unit // (size // 2)
+        return places
 
     def _span(self, first: int, n: int) -> tuple[int, int]:
         """First stored unit and the one after the last."""
@@ -135,5 +146,43 @@ def block_tensor(info: TensorInfo, kind: BlockType, n_heads: int = 0) -> Tensor:
         n_heads: heads of a tensor whose rows are stored in rotary order; 0 for all others, and where they do not
             divide its rows into even heads.
     """
-    rows = _Rows(info, kind, n_heads if n_heads > 0 and info.shape[0] % (2 * n_heads) == 0 else 0)
+    even = n_heads > 0 and len(info.shape) > 0 and info.shape[0] % (2 * n_heads) == 0
+    rows = _Rows(info, kind, n_heads if even else 0)
     return Tensor(info, rows.extents, rows.decode, kind.readable and kind.name not in NUMPY_DTYPES)
+
+
+def rotary_heads(name: str, metadata: Mapping[str, Value]) -> int:
+    """Heads of a tensor whose rows are stored in rotary order; 0 if they are not, or nobody says how many."""
+    architecture, found = metadata.get("general.architecture"), _ROTARY.fullmatch(name)
+    if not found or architecture not in ROTARY_ORDER:
+        return 0
+    count = metadata.get(f"{architecture}.attention.head_count", 0)
+    if found[2] == "k":
+        count = metadata.get(f"{architecture}.attention.head_count_kv", count)
+    if isinstance(count, list):  # one for each layer
+        layer = int(found[1])
+        count = count[layer] if layer < len(count) else 0
+    return count if isinstance(count, int) else 0
+
+
+def split_experts(tensors: list[Tensor]) -> list[Tensor]:
+    """Stacks of experts [expert, out, in] -> matrices `blk.0.ffn.<expert>.gate_exps.weight`; others as they are."""
+    stacks = [t for t in tensors if len(t.info.shape) == 3 and _EXPERTS.fullmatch(t.info.name)]
+    if len(tensors) + sum(t.n_units for t in stacks) > MAX_TENSORS:
+        return tensors
+    names = {t.info.name for t in stacks}
+    return [part for t in tensors for part in (_experts(t.info) if t.info.name in names else [t])]
+
+
+def _experts(info: TensorInfo) -> list[Tensor]:
+    kind = next(k for k in block_types().values() if k.name == info.dtype)
+    begin, end = info.data_offsets
+    step = (end - begin) // info.shape[0]
+    name = _EXPERTS.sub(r"\1.{}.\2.weight", info.name)
+    return [
+        block_tensor(
+            replace(info, name=name.format(i), shape=info.shape[1:], data_offsets=(at, at + step)),
+            kind,
+        )
+        for i, at in enumerate(range(begin, end, step))
+    ]

@@ -15,20 +15,29 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hubdna.errors import FormatError, NotFoundError
 from hubdna.records import TensorInfo
-from hubdna.sources.gguf_blocks import BlockType, block_tensor, block_types
+from hubdna.sources.gguf_blocks import (
+    MAX_TENSORS,
+    BlockType,
+    Value,
+    block_tensor,
+    block_types,
+    rotary_heads,
+    split_experts,
+)
 from hubdna.sources.interface import ByteReader, Tensor
 
-STEP = 256_000
-"""Bytes of the first range, and at least of every other one."""
+FIRST_READ = 256_000
+"""Bytes of the first range: holds the whole header of a file without a tokenizer (later parts, projectors)."""
+STEP = 768_000
+"""Bytes of every other range at least: a small read has six requests, of which SmolLM2's header takes three."""
 MAX_STEP = 4_000_000
 """Bytes read ahead at most on the word of a count that the file states."""
 MAX_HEADER = 64_000_000
 """Bytes walked; the largest tokenizers (260,000 tokens, 520,000 merges) take 16 MB."""
-MAX_TENSORS = 200_000
 MAX_PAIRS = 100_000
 """Key-value pairs; real files have 20 to 60."""
 MAX_STRING = 16_000_000
@@ -45,14 +54,7 @@ MAX_DIM = 2**40
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _KEPT = re.compile(r"(?:general|split)\..+|[\w-]+\.attention\.head_count(?:_kv)?")
-_HEADS = "general.architecture", "attention.head_count", "attention.head_count_kv"
-ROTARY_ORDER = frozenset("llama arcee arctic deepseek granite granitemoe internlm2 minicpm olmo smollm3".split())
-"""Architectures whose q and k rows llama.cpp's converter reorders (LlamaModel.permute and its heirs)."""
-_ROTARY = re.compile(r"blk\.(\d+)\.attn_([qk])\.(?:weight|bias)")
-_EXPERTS = re.compile(r"(blk\.\d+\.ffn)_(\w+_exps)\.weight")
 _SPLIT = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
-
-Value = str | int | float | bool | list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ def read_file(reader: ByteReader, filename: str) -> GgufFile:
 
     Args:
         reader: gives the bytes.
-        filename: the file; of a split model one part, with a header of its own. Later parts do not say how many heads
-            there are: the first one is asked, if there are rows to put in order.
+        filename: the file; of a split model one part, with a header of its own. Later parts say nothing of the model:
+            the first one is asked how many heads there are (one range more).
 
     Raises:
         FormatError: anything about the header that is not as the format says.
@@ -90,9 +92,9 @@ def read_file(reader: ByteReader, filename: str) -> GgufFile:
     base = -(-walk.position // alignment) * alignment
     placed = _place(infos, filename, base, alignment, walk.size)
     heads = metadata
-    if _HEADS[0] not in metadata and any(_ROTARY.fullmatch(info.name) for info, _ in placed):
+    if "general.architecture" not in metadata and infos:
         heads = _first_part(reader, filename)
-    return GgufFile([block_tensor(info, kind, _n_heads(info.name, heads)) for info, kind in placed], metadata)
+    return GgufFile([block_tensor(info, kind, rotary_heads(info.name, heads)) for info, kind in placed], metadata)
 
 
 class _Walk:
@@ -101,7 +103,7 @@ class _Walk:
     def __init__(self, reader: ByteReader, filename: str) -> None:
         self.reader, self.filename = reader, filename
         self.position = self._base = self._walked = 0
-        self._data = reader.read(filename, 0, STEP)
+        self._data = reader.read(filename, 0, FIRST_READ)
         self.size = reader.size(filename)
 
     def error(self, reason: str) -> FormatError:
@@ -159,7 +161,7 @@ class _Walk:
             raise self.error(f"{count} strings do not fit in the file ({self.size} bytes)")
         done, start, length_at = 0, self.position, struct.Struct("<Q").unpack_from
         while done < count:
-            typical = (self.position - start) // done if done else 16
+            typical = 9 * (self.position - start) // (8 * done) if done else 16  # words get longer with their rank
             at, data = self.need(8, (count - done) * typical), self._data
             while done < count and at + 8 <= len(data):
                 (length,) = length_at(data, at)
@@ -218,25 +220,29 @@ def _read_value(walk: _Walk, kind: int, *, keep: bool) -> Value | None:
         if length > MAX_STRING:
             raise walk.error(f"a string of {length} bytes, at most {MAX_STRING} are allowed")
         if not keep or length > MAX_KEPT:
-            return walk.skip(length)
+            walk.skip(length)
+            return None
         return "".join(c if c.isprintable() else " " for c in walk.take(length).decode("utf-8", "replace"))
     if kind == _ARRAY:
         return _read_array(walk, keep)
     if kind not in _SCALARS:
         raise walk.error(f"type {kind} of a value is unknown")
-    return walk.number(_SCALARS[kind])
+    value = walk.number(_SCALARS[kind])
+    return value if keep else None
 
 
 def _read_array(walk: _Walk, keep: bool) -> list[int] | None:
     """A short list of integers; every other array is walked or jumped over."""
     kind, count = walk.number("<I"), walk.number("<Q")
     if kind == _STRING:
-        return walk.skip_strings(count)
+        walk.skip_strings(count)
+        return None
     if kind not in _SCALARS:
         raise walk.error("arrays of arrays are not read" if kind == _ARRAY else f"type {kind} of an array is unknown")
     form = _SCALARS[kind][1:]
     if not keep or count > MAX_KEPT or form in "fd?":
-        return walk.skip(count * struct.calcsize(form))
+        walk.skip(count * struct.calcsize(form))
+        return None
     return list(struct.unpack(f"<{count}{form}", walk.take(count * struct.calcsize("<" + form))))
 
 
@@ -295,20 +301,6 @@ def _place(
     return placed
 
 
-def _n_heads(name: str, metadata: dict[str, Value]) -> int:
-    """Heads of a tensor whose rows are stored in rotary order; 0 if they are not, or nobody says how many."""
-    architecture, found = metadata.get(_HEADS[0]), _ROTARY.fullmatch(name)
-    if not found or architecture not in ROTARY_ORDER:
-        return 0
-    count = metadata.get(f"{architecture}.{_HEADS[1]}", 0)
-    if found[2] == "k":
-        count = metadata.get(f"{architecture}.{_HEADS[2]}", count)
-    if isinstance(count, list):
-        layer = int(found[1][:9])
-        count = count[layer] if layer < len(count) else 0
-    return count if isinstance(count, int) else 0
-
-
 def _first_part(reader: ByteReader, filename: str) -> dict[str, Value]:
     """Metadata of the first part of a split model, as far as its tokenizer; empty if this is no later part."""
     split = _SPLIT.fullmatch(filename)
@@ -319,32 +311,3 @@ def _first_part(reader: ByteReader, filename: str) -> dict[str, Value]:
     except NotFoundError:
         raise FormatError(filename, "part of a split model, and the first part is not beside it") from None
     return _read_pairs(walk, _counts(walk)[1], until="tokenizer.")[0]
-
-
-def split_experts(tensors: list[Tensor]) -> list[Tensor]:
-    """Stacks of experts [expert, out, in] -> matrices `blk.0.ffn.<expert>.gate_exps.weight`; others as they are."""
-    n = sum(t.info.shape[0] for t in tensors if _is_stack(t))
-    if n + len(tensors) > MAX_TENSORS:
-        return tensors
-    return [part for t in tensors for part in (_experts(t) if _is_stack(t) else [t])]
-
-
-def _is_stack(tensor: Tensor) -> bool:
-    return len(tensor.info.shape) == 3 and _EXPERTS.fullmatch(tensor.info.name) is not None
-
-
-def _experts(tensor: Tensor) -> list[Tensor]:
-    info, found = tensor.info, _EXPERTS.fullmatch(tensor.info.name)
-    assert found is not None
-    kind = next(k for k in block_types().values() if k.name == info.dtype)
-    n_bytes = (info.data_offsets[1] - info.data_offsets[0]) // info.shape[0]
-    begins = [info.data_offsets[0] + i * n_bytes for i in range(info.shape[0])]
-    return [
-        block_tensor(
-            replace(
-                info, name=f"{found[1]}.{i}.{found[2]}.weight", shape=info.shape[1:], data_offsets=(b, b + n_bytes)
-            ),
-            kind,
-        )
-        for i, b in enumerate(begins)
-    ]
