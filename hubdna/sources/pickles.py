@@ -71,15 +71,13 @@ def load(data: bytes, filename: str) -> Any:
     """Run one pickle. Raises FormatError, naming `filename`, for anything that is not a pickle within the limits."""
     machine = _Machine(data)
     try:
-        while machine.step():
-            pass
-        return machine.stack.pop()
+        return machine.run()
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
-        what = str(error)[:120] if isinstance(error, _Refused) else f"{type(error).__name__}: {str(error)[:80]!a}"
+        what = str(error) if isinstance(error, _RefusedError) else f"{type(error).__name__}: {str(error)[:80]!a}"
         raise FormatError(filename, f"not a pickle that can be read, at byte {machine.at}: {what}") from None
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """A limit, or an opcode that has no place in a file."""
 
 
@@ -93,30 +91,29 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.globals: dict[tuple[str, str], Opaque] = {}
 
-    def step(self) -> bool:
-        """Do one opcode; False at the end of the program."""
-        if self.at >= len(self.data):
-            raise _Refused("cut short")
-        self.n_ops += 1
-        if self.n_ops > MAX_OPS:
-            raise _Refused(f"more than {MAX_OPS} opcodes")
-        op = self.data[self.at]
-        self.at += 1
-        if op in _CONSTANTS:
-            self.stack.append(_CONSTANTS[op])
-            return True
-        if op not in _OPCODES:
-            raise _Refused("the program ends" if op == _STOP else f"opcode {op:#04x} is not allowed") if (
-                op != _STOP
-            ) else _Stop
-        _OPCODES[op](self)
-        return True
+    def run(self) -> Any:
+        """Do all opcodes up to STOP; what is on the stack then."""
+        data, n = self.data, len(self.data)
+        for _ in range(MAX_OPS):
+            if self.at >= n:
+                raise _RefusedError("cut short")
+            op = data[self.at]
+            self.at += 1
+            if op in _CONSTANTS:
+                self.stack.append(_CONSTANTS[op])
+            elif op in _OPCODES:
+                _OPCODES[op](self)
+            elif op == _STOP:
+                return self.stack.pop()
+            else:
+                raise _RefusedError(f"opcode {op:#04x} has no place in a file")
+        raise _RefusedError(f"more than {MAX_OPS} opcodes")
 
     def take(self, n: int) -> bytes:
         """The next n bytes of the program."""
         data = self.data[self.at : self.at + n]
         if len(data) < n:
-            raise _Refused("cut short")
+            raise _RefusedError("cut short")
         self.at += n
         return data
 
@@ -130,7 +127,7 @@ class _Machine:
         if n <= LONG_TEXT:
             return self.kept(self.take(n))
         if n > len(self.data) - self.at:
-            raise _Refused("cut short")
+            raise _RefusedError("cut short")
         self.at += n
         return None
 
@@ -138,7 +135,7 @@ class _Machine:
         """A text argument, without its line feed."""
         end = self.data.find(b"\n", self.at, self.at + LONG_TEXT)
         if end < 0:
-            raise _Refused(f"a line of more than {LONG_TEXT} bytes")
+            raise _RefusedError(f"a line of more than {LONG_TEXT} bytes")
         line = self.data[self.at : end]
         self.at = end + 1
         return self.kept(line)
@@ -147,7 +144,7 @@ class _Machine:
         """Account for a string."""
         self.n_text += len(text)
         if self.n_text > MAX_TEXT:
-            raise _Refused(f"more than {MAX_TEXT} bytes of strings")
+            raise _RefusedError(f"more than {MAX_TEXT} bytes of strings")
         return text
 
     def since_mark(self) -> list[Any]:
@@ -159,7 +156,221 @@ class _Machine:
     def named(self, module: Any, name: Any) -> Opaque:
         """A global; the same one is the same value."""
         if type(module) is not str or type(name) is not str:
-            raise _Refused("a global whose name is not a string")
+            raise _RefusedError("a global whose name is not a string")
         if len(self.globals) >= MAX_GLOBALS and (module, name) not in self.globals:
-            raise _Refused(f"more than {MAX_GLOBALS} globals")
+            raise _RefusedError(f"more than {MAX_GLOBALS} globals")
         return self.globals.setdefault((module, name), Opaque(module, name))
+
+
+def _text(raw: bytes | None) -> Any:
+    if raw is None:
+        return TOO_LONG
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")  # what Python 2 wrote
+
+
+def _whole(raw: bytes | None) -> Any:
+    return TOO_LONG if raw is None or len(raw) > MAX_INT else int.from_bytes(raw, "little", signed=True)
+
+
+def _digits(line: bytes) -> Any:
+    if line in (b"00", b"01"):  # what protocol 0 calls False and True
+        return line == b"01"
+    line = line.removesuffix(b"L")
+    return TOO_LONG if len(line) > MAX_INT else int(line)
+
+
+def _ignore(value: Any) -> None:
+    """Nothing: what it was given is left out."""
+
+
+def _push(make: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
+    def push(m: _Machine) -> None:
+        m.stack.append(make(m))
+
+    return push
+
+
+def _empty(made: type) -> Callable[[_Machine], None]:
+    return _push(lambda m: made())
+
+
+def _int_of(width: int, *, signed: bool = False) -> Callable[[_Machine], None]:
+    return _push(lambda m: int.from_bytes(m.take(width), "little", signed=signed))
+
+
+def _text_of(width: int) -> Callable[[_Machine], None]:
+    return _push(lambda m: _text(m.sized(width)))
+
+
+def _bytes_of(width: int) -> Callable[[_Machine], None]:
+    def push(m: _Machine) -> None:
+        raw = m.sized(width)
+        m.stack.append(TOO_LONG if raw is None else raw)
+
+    return push
+
+
+def _last(n: int) -> Callable[[_Machine], None]:
+    """A tuple of the last n values."""
+
+    def push(m: _Machine) -> None:
+        if len(m.stack) < n:
+            raise IndexError("stack underflow")
+        m.stack[-n:] = [tuple(m.stack[-n:])]
+
+    return push
+
+
+def _mark(m: _Machine) -> None:
+    m.marked.append(m.stack)
+    m.stack = []
+
+
+def _pop(m: _Machine) -> None:
+    if m.stack:
+        m.stack.pop()
+    else:
+        m.since_mark()
+
+
+def _gather(make: Callable[[list[Any]], Any]) -> Callable[[_Machine], None]:
+    def gather(m: _Machine) -> None:
+        found = m.since_mark()
+        m.stack.append(make(found))
+
+    return gather
+
+
+def _dict(found: list[Any]) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    _fill(made, found)
+    return made
+
+
+def _key(value: Any) -> Any:
+    """A key that is cheap and safe to hash: anything but a string or a modest number stands for itself alone."""
+    if type(value) is str or value is None or (type(value) is int and -(2**60) < value < 2**60):
+        return value
+    return Persistent(value)
+
+
+def _fill(target: Any, pairs: list[Any]) -> None:
+    if len(pairs) % 2:
+        raise _RefusedError("a key without a value")
+    if type(target) is Record:
+        target.items = {} if target.items is None else target.items
+        target = target.items
+    if type(target) is not dict:
+        raise _RefusedError("an item set on something that is no mapping")
+    for i in range(0, len(pairs), 2):
+        target[_key(pairs[i])] = pairs[i + 1]
+
+
+def _extend(target: Any, values: list[Any]) -> None:
+    if type(target) is Record:
+        target.values = [] if target.values is None else target.values
+        target = target.values
+    if type(target) is not list:
+        raise _RefusedError("an element appended to something that is no list")
+    target.extend(values)
+
+
+def _set_item(m: _Machine) -> None:
+    value, key = m.stack.pop(), m.stack.pop()
+    _fill(m.stack[-1], [key, value])
+
+
+def _set_items(m: _Machine) -> None:
+    pairs = m.since_mark()
+    _fill(m.stack[-1], pairs)
+
+
+def _append(m: _Machine) -> None:
+    value = m.stack.pop()
+    _extend(m.stack[-1], [value])
+
+
+def _appends(m: _Machine) -> None:
+    values = m.since_mark()
+    _extend(m.stack[-1], values)
+
+
+def _call(m: _Machine) -> None:
+    args, made_by = m.stack.pop(), m.stack.pop()
+    m.stack.append(Record(made_by, args))
+
+
+def _call_with_names(m: _Machine) -> None:
+    _names, args, made_by = m.stack.pop(), m.stack.pop(), m.stack.pop()
+    m.stack.append(Record(made_by, args))
+
+
+def _instance(m: _Machine) -> None:
+    made_by, args = m.named(_text(m.line()), _text(m.line())), m.since_mark()
+    m.stack.append(Record(made_by, tuple(args)))
+
+
+def _object(m: _Machine) -> None:
+    found = m.since_mark()
+    made_by = found.pop(0)
+    m.stack.append(Record(made_by, tuple(found)))
+
+
+def _build(m: _Machine) -> None:
+    state = m.stack.pop()
+    if type(m.stack[-1]) is Record:  # a dict cannot be given attributes, whoever may have been able to
+        m.stack[-1].state = state
+
+
+def _global_on_stack(m: _Machine) -> None:
+    name, module = m.stack.pop(), m.stack.pop()
+    m.stack.append(m.named(module, name))
+
+
+def _put(index: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
+    def put(m: _Machine) -> None:
+        m.memo[index(m)] = m.stack[-1]
+
+    return put
+
+
+def _get(index: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
+    return _push(lambda m: m.memo[index(m)])
+
+
+def _index(m: _Machine) -> int:
+    index = _digits(m.line())
+    if type(index) is not int:
+        raise _RefusedError("a memo index that is no number")
+    return index
+
+
+_STOP = ord(".")
+_CONSTANTS: dict[int, Any] = {ord("N"): None, 0x88: True, 0x89: False, ord(")"): ()}
+_OPCODES: dict[int, Callable[[_Machine], None]] = {
+    0x80: lambda m: _ignore(m.take(1)),  # PROTO
+    0x95: lambda m: _ignore(m.take(8)),  # FRAME
+    ord("I"): _push(lambda m: _digits(m.line())), ord("L"): _push(lambda m: _digits(m.line())),
+    ord("J"): _int_of(4, signed=True), ord("K"): _int_of(1), ord("M"): _int_of(2),
+    0x8A: _push(lambda m: _whole(m.sized(1))), 0x8B: _push(lambda m: _whole(m.sized(4))),
+    ord("F"): _push(lambda m: float(m.line())), ord("G"): _push(lambda m: struct.unpack(">d", m.take(8))[0]),
+    ord("S"): _push(lambda m: _text(m.line().strip(b"\"'"))), ord("V"): _push(lambda m: _text(m.line())),
+    ord("X"): _text_of(4), 0x8C: _text_of(1), 0x8D: _text_of(8), ord("T"): _text_of(4), ord("U"): _text_of(1),
+    ord("B"): _bytes_of(4), ord("C"): _bytes_of(1), 0x8E: _bytes_of(8), 0x96: _bytes_of(8),
+    ord("}"): _empty(dict), ord("]"): _empty(list), 0x8F: _empty(list),
+    ord("("): _mark, ord("0"): _pop, ord("1"): lambda m: _ignore(m.since_mark()),
+    ord("2"): _push(lambda m: m.stack[-1]),
+    ord("t"): _gather(tuple), ord("l"): _gather(list), ord("d"): _gather(_dict), 0x91: _gather(tuple),
+    0x85: _last(1), 0x86: _last(2), 0x87: _last(3),
+    ord("s"): _set_item, ord("u"): _set_items, ord("a"): _append, ord("e"): _appends, 0x90: _appends,
+    ord("c"): _push(lambda m: m.named(_text(m.line()), _text(m.line()))), 0x93: _global_on_stack,
+    ord("R"): _call, 0x81: _call, 0x92: _call_with_names, ord("i"): _instance, ord("o"): _object, ord("b"): _build,
+    ord("P"): _push(lambda m: Persistent(_text(m.line()))), ord("Q"): _push(lambda m: Persistent(m.stack.pop())),
+    ord("p"): _put(_index), ord("q"): _put(lambda m: m.number(1)), ord("r"): _put(lambda m: m.number(4)),
+    0x94: _put(lambda m: len(m.memo)),
+    ord("g"): _get(_index), ord("h"): _get(lambda m: m.number(1)), ord("j"): _get(lambda m: m.number(4)),
+}  # fmt: skip
+"""The extension registry (0x82..0x84) and out-of-band buffers (0x97, 0x98) are missing: a file has neither."""
