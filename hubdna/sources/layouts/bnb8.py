@@ -38,6 +38,7 @@ def _tensor(weight: TensorInfo, scb: TensorInfo, order: TensorInfo | None) -> Te
     def decode(data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
         if order and data[2][0] != 0:
             raise FormatError(order.filename, f"{order.name}: expected 0 (rows), found {data[2][0]}")
-        return array(data[0], "I8", n, -1) * (floats(data[1], "F32", n, 1) / np.float32(127))
+        values = array(data[0], "I8", n, -1).astype(np.float32)
+        return values * (floats(data[1], "F32", n, 1) / np.float32(127))
 
     return bundle(weight.name, "BNB-INT8", weight.shape, weight, plan, decode)

@@ -48,9 +48,9 @@ def _plain(weight: TensorInfo, scale: TensorInfo, zero: TensorInfo | None, grid:
         return [rows(weight, first, first + n)] + [rows(i, *grid.rows(first, n)) for i in (scale, zero) if i]
 
     def decode(data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
-        values = array(data[0], "I8", n, *weight.shape[1:]).astype(np.float32)
+        values: NDArray[np.float32] = array(data[0], "I8", n, *weight.shape[1:]).astype(np.float32)
         if zero:
-            values -= grid.spread(array(data[2], "I8", -1), first, n, weight.shape)
+            values -= grid.spread(array(data[2], "I8", -1).astype(np.float32), first, n, weight.shape)
         return values * grid.spread(floats(data[1], scale.dtype, -1), first, n, weight.shape)
 
     return bundle(weight.name, "CT-INT8", weight.shape, weight, plan, decode)

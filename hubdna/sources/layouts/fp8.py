@@ -5,6 +5,7 @@
     X.weight_scale_inv  tiles of 128 x 128: DeepSeek-V3; in spite of its name it is multiplied with
     X.scale_weight      per tensor: ComfyUI
     X.scale             tiles: DeepSeek's own files
+    Y, Y_scale, Y_scale_inv   fused experts whose name has no `weight`
 
 weight[o, i] = stored[o, i] * scale[o // a, i // b]. A tensor that has none of these is what it says: models are
 stored as plain casts too. One that has a scale which does not fit is left alone. `input_scale` belongs to
@@ -24,8 +25,9 @@ from hubdna.sources.layouts.base import MAX_AXES, Group, Pool, bundle, floats, r
 from hubdna.sources.layouts.grid import Grid, fit
 
 STORED = ("F8_E4M3", "F8_E5M2")
-SCALES = ("weight_scale_inv", "weight_scale", "scale_weight", "scale")
-OTHER_PARTS = ("weight_zero_point", "weight_global_scale", "weight_scale_2")
+AFTER_NAME, AFTER_STEM = ("_scale_inv", "_scale"), ("scale_weight", "scale")
+"""What a scale is called: the weight's name and this, or what stands before its `weight` and this."""
+OTHER_PARTS = ("_zero_point", "_global_scale", "_scale_2")
 """Signs of a layout that is not this one."""
 SCALE_TYPES = ("F32", "F16", "BF16", "F8_E8M0")
 
@@ -33,12 +35,11 @@ SCALE_TYPES = ("F32", "F16", "BF16", "F8_E8M0")
 def find(pool: Pool) -> Iterator[Group]:
     """All groups of the layout, and all 8-bit floats that stand alone."""
     for weight in pool:
-        if weight.dtype not in STORED or not 1 <= len(weight.shape) <= MAX_AXES or _is_scale(weight, pool):
+        if weight.dtype not in STORED or not 1 <= len(weight.shape) <= MAX_AXES or _is_scale(weight.name):
             continue
-        stem = weight.name.removesuffix("weight")
-        scales = [found for suffix in SCALES if stem != weight.name and (found := pool.get(stem + suffix))]
-        if any(stem != weight.name and pool.get(stem + part) for part in OTHER_PARTS):
+        if any(pool.get(weight.name + part) for part in OTHER_PARTS):
             continue
+        scales = _scales(weight, pool)
         if not scales:
             yield Group(_tensor(weight, None, None), frozenset((weight.name,)))
         elif len(scales) == 1 and scales[0].dtype in SCALE_TYPES:
@@ -46,9 +47,16 @@ def find(pool: Pool) -> Iterator[Group]:
                 yield Group(_tensor(weight, scales[0], grid), frozenset((weight.name, scales[0].name)))
 
 
-def _is_scale(info: TensorInfo, pool: Pool) -> bool:
+def _is_scale(name: str) -> bool:
     """Whether a tensor of 8-bit floats scales others (NVFP4) and is no weight itself."""
-    return info.name.endswith(("_scale", "_scales", ".scales", ".scale", "_scale_inv"))
+    return name.endswith(("scale", "scales", "_scale_inv"))
+
+
+def _scales(weight: TensorInfo, pool: Pool) -> list[TensorInfo]:
+    names = [weight.name + suffix for suffix in AFTER_NAME]
+    if weight.name.endswith("weight"):
+        names += [weight.name.removesuffix("weight") + suffix for suffix in AFTER_STEM]
+    return [found for name in names if (found := pool.get(name))]
 
 
 def _tensor(weight: TensorInfo, scale: TensorInfo | None, grid: Grid | None) -> Tensor:

@@ -79,7 +79,7 @@ def _tensor(
         if g_idx is None:
             which = np.arange(first, first + n) // group - first // group
         else:
-            which = _checked(array(data[3], "I32", n), len(scale), g_idx)
+            which = _checked(array(data[3], "I32", n).astype(np.intp), len(scale), g_idx)
         return (values - zeros[which]) * scale[which]
 
     return bundle(name, f"GPTQ{bits}", (n_in, n_out), qweight, plan, decode)
@@ -93,7 +93,7 @@ def _zeros(stored: NDArray[np.uint8], bits: int, plus_one: bool) -> NDArray[np.f
     return ((stored + shift[:, None]) & ((1 << bits) - 1)).astype(np.float32)
 
 
-def _checked(which: NDArray[np.int32], n_groups: int, g_idx: TensorInfo) -> NDArray[np.int32]:
+def _checked(which: NDArray[np.intp], n_groups: int, g_idx: TensorInfo) -> NDArray[np.intp]:
     if which.size and not 0 <= int(which.min()) <= int(which.max()) < n_groups:
         raise FormatError(g_idx.filename, f"{g_idx.name}: names a group outside 0..{n_groups - 1}")
     return which

@@ -36,8 +36,8 @@ class Grid:
         """Rows of the scale that cover units [first, first + n) of the weight."""
         return blocks(first, n, self.sizes[0])
 
-    def spread(self, scale: NDArray[Any], first: int, n: int, weight: tuple[int, ...]) -> NDArray[Any]:
-        """The scale's rows as they were read -> one value for each weight [n, *weight[1:]], or what broadcasts to it."""
+    def spread(self, scale: NDArray[np.float32], first: int, n: int, weight: tuple[int, ...]) -> NDArray[np.float32]:
+        """The scale's rows as they were read -> what broadcasts to weights [n, *weight[1:]]."""
         spread = scale.reshape(-1, *self.shape[1:])
         spread = spread[np.arange(first, first + n) // self.sizes[0] - first // self.sizes[0]]
         for axis in range(1, len(self.sizes)):
