@@ -15,18 +15,12 @@ Format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from dataclasses import dataclass, replace
 
-import ml_dtypes
-import numpy as np
-from numpy.typing import NDArray
-
-from hubdna.errors import FormatError
-from hubdna.records import Skipped, TensorInfo
-from hubdna.sources import onnx_quantised
-from hubdna.sources.interface import ByteReader, Extent, Tensor
+from hubdna.records import Skipped
+from hubdna.sources.interface import ByteReader, Tensor
+from hubdna.sources.onnx_quantised import BITS, NUMPY_DTYPES, OPERATORS, Graph, Node, Stored, find_grids, stem
 from hubdna.sources.protobuf import AFTER_JUMP, I32, I64, LEN, VARINT, OutOfBudgetError, Window, unpack_varints
 
 MAX_DEPTH = 8
@@ -47,125 +41,13 @@ MAX_PACKED = 16_000_000
 DTYPES = {
     1: "F32", 2: "U8", 3: "I8", 4: "U16", 5: "I16", 6: "I32", 7: "I64", 9: "BOOL", 10: "F16", 11: "F64", 12: "U32",
     13: "U64", 16: "BF16", 17: "F8_E4M3", 19: "F8_E5M2", 21: "U4", 22: "I4", 24: "F8_E8M0",
+    25: "U2", 26: "I2",
 }  # fmt: skip
 LEFT_OUT = {8: "strings", 14: "complex numbers", 15: "complex numbers"}
-BITS = {"U4": 4, "I4": 4}
-"""Of types narrower than a byte: packed, the lower half first."""
-NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
-    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16),
-    "I8": np.dtype("i1"), "I16": np.dtype("<i2"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8"),
-    "U8": np.dtype("u1"), "U16": np.dtype("<u2"), "U32": np.dtype("<u4"), "U64": np.dtype("<u8"),
-    "BOOL": np.dtype("u1"), "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn), "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
-    "F8_E8M0": np.dtype(ml_dtypes.float8_e8m0fnu), "U4": np.dtype("u1"), "I4": np.dtype("u1"),
-}  # fmt: skip
 FIXED = {"F32": 4, "F64": 10}
 """The field that holds values of this type at fixed width when they are not in `raw_data`."""
 PACKED = {"I64": 7, "U32": 11, "U64": 11}
 """The field that holds them as varints; all others are in int32_data."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
-    """One tensor as the file holds it: where its bytes lie and how they become numbers.
-
-    Attributes:
-        name: as the graph names it, or what it is called here.
-        dtype: safetensors' words.
-        shape: dimensions.
-        filename: the file itself, or one beside it.
-        begin: first byte.
-        end: byte after the last.
-        packed: whether the values are varints, so that only all of them can be read.
-        held: the bytes, if the tensor is so small that the walk kept them.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    filename: str
-    begin: int
-    end: int
-    packed: bool = False
-    held: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    def extents(self, first: int, n: int, row: int) -> list[Extent]:
-        """Where values [first * row, (first + n) * row) lie."""
-        if self.packed:
-            return [(self.filename, self.begin, self.end)]
-        start, stop = (i * row * self._bits for i in (first, first + n))
-        return [(self.filename, self.begin + start // 8, self.begin + -(-stop // 8))]
-
-    def values(self, data: memoryview, first: int, n: int, row: int) -> NDArray[Any]:
-        """The numbers of `extents(first, n, row)`, flat. Raises FormatError."""
-        if self.packed:
-            return self._unpack(data)[first * row : (first + n) * row]
-        if self.dtype not in BITS:
-            return np.frombuffer(data, NUMPY_DTYPES[self.dtype])
-        skip = first * row * self._bits % 8 // self._bits
-        return self._nibbles(np.frombuffer(data, np.uint8))[skip : skip + n * row]
-
-    def held_values(self) -> NDArray[Any]:
-        """All numbers of a small tensor."""
-        assert self.held is not None, "asked for the values of a tensor that was not kept"
-        return self.values(memoryview(self.held), 0, 1, self.size)
-
-    @property
-    def _bits(self) -> int:
-        return BITS.get(self.dtype) or 8 * NUMPY_DTYPES[self.dtype].itemsize
-
-    def _nibbles(self, raw: NDArray[np.uint8]) -> NDArray[Any]:
-        codes = np.stack([raw & 15, raw >> 4], axis=-1).reshape(-1)
-        return codes if self.dtype == "U4" else (codes ^ 8).astype(np.int8) - 8
-
-    def _unpack(self, data: memoryview) -> NDArray[Any]:
-        values = unpack_varints(data)
-        n = -(-self.size * self._bits // 8) if self.dtype in BITS else self.size
-        if values is None or len(values) != n:
-            raise FormatError(self.filename, f"tensor {self.name[:80]!r}: its varints are not {n} numbers")
-        if self.dtype in BITS:
-            return self._nibbles(values.astype(np.uint8))[: self.size]
-        dtype = NUMPY_DTYPES[self.dtype]
-        return values.astype(f"<u{dtype.itemsize}").view(dtype)
-
-    def tensor(self) -> Tensor:
-        """As it is stored, readable by units."""
-        row = math.prod(self.shape[1:])
-
-        def decode(data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
-            with np.errstate(over="ignore", invalid="ignore"):
-                flat = self.values(data[0], first, n, row)
-                return flat.astype(np.float32).reshape(n, *self.shape[1:])
-
-        return Tensor(self.info(self.name), lambda first, n: self.extents(first, n, row), decode)
-
-    def info(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
-        """What it is, under this name and in this shape."""
-        return TensorInfo(name, self.dtype, shape or self.shape, (self.begin, self.end), self.filename)
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """What is kept of one operator; names as bytes, which take half the memory."""
-
-    op: bytes = b""
-    name: bytes = b""
-    inputs: list[bytes] = field(default_factory=list)
-    outputs: list[bytes] = field(default_factory=list)
-    ints: dict[bytes, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Graph:
-    """One graph, or one body of an If or Loop."""
-
-    path: str
-    tensors: dict[str, Stored] = field(default_factory=dict)
-    nodes: list[Node] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,7 +85,7 @@ def open_file(
     except OutOfBudgetError:
         complete = False
         walk.notes.append(Skipped(filename, f"walked {walk.n_tensors} tensors within the budget, not all of them"))
-    tensors = onnx_quantised.logical_tensors(walk.graphs)
+    tensors = logical_tensors(walk.graphs)
     return Opened(tensors, tuple(walk.notes), complete)
 
 
@@ -271,7 +153,7 @@ class _Walk:
                 node.op = self.text(wire, a, b)
             elif number == 5:
                 self.attribute(*_span(window, wire, a, b), graph, node, constants, depth)
-        if node.op in onnx_quantised.OPERATORS:
+        if node.op in OPERATORS:
             graph.nodes.append(node)
         if node.op == b"Constant" and constants and node.outputs:
             self.constant(graph, constants[0], node.outputs[0])
@@ -281,9 +163,7 @@ class _Walk:
         if isinstance(tensor, Stored):
             if tensor.size <= 1:
                 return
-            name = self.printable(output, "a Constant node")
-            tensor = Stored(name, tensor.dtype, tensor.shape, tensor.filename, tensor.begin, tensor.end,
-                            tensor.packed, tensor.held)  # fmt: skip
+            tensor = replace(tensor, name=self.printable(output, "a Constant node"))
         self.keep(graph, tensor)
 
     def attribute(
@@ -335,6 +215,7 @@ class _TensorProto:
         self.dtype, self.name = 0, b""
         self.data: tuple[int, int, int] | None = None
         self.external: dict[bytes, bytes] = {}
+        self.held: bytes | None = None
         self.is_external = self.is_scattered = False
 
     def take(self, number: int, wire: int, a: int, b: int) -> None:
@@ -382,6 +263,9 @@ class _TensorProto:
             raise self.window.fail(f"{self.what}: values are given twice")
         elif a != b or number == 9:
             self.data = (number, a, b)
+            if b - a <= AFTER_JUMP and self.walk.n_held + b - a <= MAX_HELD:
+                self.held = self.window.bytes(a, b)
+                self.walk.n_held += b - a
 
     def entry(self, start: int, stop: int) -> None:
         """StringStringEntryProto of external_data: key (1), value (2)."""
@@ -424,11 +308,7 @@ class _TensorProto:
                 raise self.window.fail(f"{self.what}: {end - begin} bytes of varints cannot be {n} numbers")
         elif end - begin != n_bytes:
             raise self.window.fail(f"{self.what}: {dtype} {list(shape)} takes {n_bytes} bytes, found {end - begin}")
-        held = None
-        if end - begin <= AFTER_JUMP and self.walk.n_held + end - begin <= MAX_HELD:
-            held = self.window.bytes(begin, end)
-            self.walk.n_held += len(held)
-        return Stored(name, dtype, shape, self.window.filename, begin, end, packed, held)
+        return Stored(name, dtype, shape, self.window.filename, begin, end, packed, self.held)
 
     def beside(self, n_bytes: int) -> tuple[str, int, int]:
         """Values in another file of the same folder: its name, first byte, byte after the last."""
@@ -457,3 +337,92 @@ def _span(window: Window, wire: int, start: int, stop: int) -> tuple[int, int]:
     if wire != LEN:
         raise window.fail(f"a message was expected, found wire type {wire}")
     return start, stop
+
+
+ANONYMOUS = re.compile(r"(onnx::\w+|(val|v|t|const|initializer|Constant)?_?\d+)(_output_\d+)?", re.IGNORECASE)
+"""Names that exporters number: `onnx::MatMul_123`, `val_109`, `42`."""
+PASSED = frozenset((b"DequantizeLinear", b"Cast", b"Transpose", b"Identity"))
+"""Operators that a weight passes on its way to the one that uses it."""
+MAX_STEPS = 8
+"""Operators between a weight and its use, or between its use and its bias; real graphs have four."""
+
+
+def logical_tensors(graphs: list[Graph]) -> list[Tensor]:
+    """Every graph's tensors as they are meant: grids put together, anonymous names replaced, names unique."""
+    taken: set[str] = set()
+    tensors: list[Tensor] = []
+    for graph in graphs:
+        grids = find_grids(graph)
+        spent = {part.name for grid in grids.values() for part in grid.parts()}
+        uses = Uses(graph)
+        for name, stored in graph.tensors.items():
+            grid = grids.get(name)
+            if grid is None and name in spent:
+                continue
+            meant = stem(name) if grid else name
+            if ANONYMOUS.fullmatch(meant):
+                meant = uses.purpose(name) or meant
+            meant = _unique(meant, graph.path, taken)
+            tensors.append(grid.tensor(meant) if grid else replace(stored, name=meant).tensor())
+    return tensors
+
+
+def _unique(name: str, path: str, taken: set[str]) -> str:
+    """The name, with its graph's in front or a number behind when another tensor has it."""
+    if name in taken and path:
+        name = f"{path}/{name}"
+    number, base = 2, name
+    while name in taken:
+        name, number = f"{base}#{number}", number + 1
+    taken.add(name)
+    return name
+
+
+class Uses:
+    """Who reads what in one graph: gives anonymous weights a name that says what they are for.
+
+    Exporters name a weight `onnx::MatMul_123` once it was transposed, but the node that reads it still has its module's
+    path (`/encoder/layer.0/intermediate/dense/MatMul`), or the bias that is added next kept its own name.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.readers: dict[bytes, Node] = {}
+        for node in graph.nodes:
+            for name in node.inputs:
+                self.readers.setdefault(name, node)
+
+    def purpose(self, name: str) -> str | None:
+        """A name for a weight, from the first operator that uses it; None if that has no better one."""
+        raw, node = self._use(name.encode())
+        if node is None:
+            return None
+        path = node.name.decode("utf-8", "replace").strip("/")
+        if path.isprintable() and ("/" in path or "." in path):
+            i = node.inputs.index(raw)
+            return path if i == 1 else f"{path}#{i}"
+        bias = self._bias(node)
+        return bias.removesuffix("bias") + "weight" if bias and bias.removesuffix("bias") else None
+
+    def _use(self, name: bytes) -> tuple[bytes, Node | None]:
+        passed = PASSED
+        for _ in range(MAX_STEPS):
+            node = self.readers.get(name)
+            if node is None or node.op not in passed or not node.outputs:
+                return name, node
+            if node.op == b"Cast":
+                passed = PASSED | {b"Mul"}
+            name = node.outputs[0]
+        return name, None
+
+    def _bias(self, node: Node) -> str | None:
+        """The name of the bias of a linear map: its own input, or added to what it gives."""
+        for _ in range(MAX_STEPS):
+            for name in node.inputs:
+                if name.endswith(b"bias") and name.decode("utf-8", "replace") in self.graph.tensors:
+                    return name.decode("utf-8", "replace")
+            after = self.readers.get(node.outputs[0]) if node.outputs else None
+            if after is None or after.op not in (b"Cast", b"Mul", b"Add"):
+                return None
+            node = after
+        return None

@@ -1,0 +1,378 @@
+"""The numbers of an ONNX file: as they are stored, and as they are meant where its nodes say that integers are a grid.
+
+A quantised weight is an integer tensor, a scale and often a zero point; what ties them together are nodes:
+
+    DequantizeLinear, QLinearMatMul, QLinearConv, QGemm, QAttention, DynamicQuantizeMatMul   scale among their inputs
+    Cast, then Mul with a scale                                                              as numpy broadcasts it
+    MatMulInteger, ConvInteger        zero point among the inputs, scale beside the weight: x_quantized, x_scale
+    MatMulNBits                       blocks of 2, 4 or 8 bits along the inputs, weights [N, K]
+
+Each becomes one logical tensor of float32 values, scale * (integer - zero point), that is read by units like any other
+(a row's scales are part of its extents unless the walk kept them). Only what fits exactly is taken: scale and zero
+point are stored tensors, one number, one for each index of the axis, or one for each block of it, and no two nodes
+disagree. Otherwise the integers stay what they are, and no evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from hubdna.errors import FormatError
+from hubdna.records import TensorInfo
+from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.protobuf import unpack_varints
+
+BITS = {"U4": 4, "I4": 4, "U2": 2, "I2": 2}
+"""Of types narrower than a byte: packed, the lowest bits first."""
+NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I8": np.dtype("i1"), "I16": np.dtype("<i2"), "I32": np.dtype("<i4"), "I64": np.dtype("<i8"),
+    "U8": np.dtype("u1"), "U16": np.dtype("<u2"), "U32": np.dtype("<u4"), "U64": np.dtype("<u8"),
+    "BOOL": np.dtype("u1"), "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn), "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "F8_E8M0": np.dtype(ml_dtypes.float8_e8m0fnu),
+    "U4": np.dtype("u1"), "I4": np.dtype("u1"), "U2": np.dtype("u1"), "I2": np.dtype("u1"),
+}  # fmt: skip
+OPERANDS: dict[bytes, tuple[int, int, int]] = {
+    b"DequantizeLinear": (0, 1, 2),
+    b"QLinearMatMul": (3, 4, 5),
+    b"QLinearConv": (3, 4, 5),
+    b"QGemm": (3, 4, 5),
+    b"QAttention": (1, 4, 7),
+    b"DynamicQuantizeMatMul": (1, 2, 3),
+}
+"""Which inputs are integers, scale, zero point."""
+INTEGER_OPS = {b"MatMulInteger": (1, 3), b"ConvInteger": (1, 3)}
+"""Which inputs are integers and zero point; the scale is multiplied later, together with the activations'."""
+SUFFIXES = ("_quantized", "_quant", "_int8", "_uint8", "_q", "_Q4", "_Q8", "_Q4G32")
+"""What exporters append to the name of the integers."""
+OTHERS = frozenset((
+    b"MatMulNBits", b"Cast", b"Mul", b"Add", b"MatMul", b"Gemm", b"Conv", b"ConvTranspose", b"Gather", b"LSTM", b"GRU",
+    b"RNN", b"Transpose", b"Identity", b"Einsum", b"Attention", b"FusedMatMul", b"FusedGemm", b"FusedConv",
+))  # fmt: skip
+OPERATORS = OTHERS | OPERANDS.keys() | INTEGER_OPS.keys()
+"""Operators that say something about a weight; no others are kept."""
+CODES = frozenset(("I8", "U8", "I4", "U4", "I16", "U16", "F8_E4M3", "F8_E5M2"))
+SCALES = frozenset(("F32", "F16", "BF16"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """One tensor as the file holds it: where its bytes lie and how they become numbers.
+
+    Attributes:
+        name: as the graph names it, or what it is called here.
+        dtype: safetensors' words.
+        shape: dimensions.
+        filename: the file itself, or one beside it.
+        begin: first byte.
+        end: byte after the last.
+        packed: whether the values are varints, so that only all of them can be read.
+        held: the bytes, if the tensor is so small that the walk kept them.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    filename: str
+    begin: int
+    end: int
+    packed: bool = False
+    held: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    def extents(self, first: int, n: int, row: int) -> list[Extent]:
+        """Where values [first * row, (first + n) * row) lie."""
+        if self.packed:
+            return [(self.filename, self.begin, self.end)]
+        start, stop = (i * row * self._bits for i in (first, first + n))
+        return [(self.filename, self.begin + start // 8, self.begin + -(-stop // 8))]
+
+    def values(self, data: memoryview, first: int, n: int, row: int) -> NDArray[Any]:
+        """The numbers of `extents(first, n, row)`, flat. Raises FormatError."""
+        if self.packed:
+            return self._unpack(data)[first * row : (first + n) * row]
+        if self.dtype not in BITS:
+            return np.frombuffer(data, NUMPY_DTYPES[self.dtype])
+        skip = first * row * self._bits % 8 // self._bits
+        return self._narrow(np.frombuffer(data, np.uint8))[skip : skip + n * row]
+
+    def held_values(self) -> NDArray[Any]:
+        """All numbers of a small tensor."""
+        assert self.held is not None, "asked for the values of a tensor that was not kept"
+        return self.values(memoryview(self.held), 0, 1, self.size)
+
+    @property
+    def _bits(self) -> int:
+        return BITS.get(self.dtype) or 8 * NUMPY_DTYPES[self.dtype].itemsize
+
+    def _narrow(self, raw: NDArray[np.uint8]) -> NDArray[Any]:
+        bits = self._bits
+        shifts = np.arange(0, 8, bits, dtype=np.uint8)
+        codes = ((raw[:, None] >> shifts) & np.uint8((1 << bits) - 1)).reshape(-1)
+        sign = 1 << (bits - 1)
+        return codes if self.dtype[0] == "U" else (codes ^ np.uint8(sign)).astype(np.int8) - np.int8(sign)
+
+    def _unpack(self, data: memoryview) -> NDArray[Any]:
+        values = unpack_varints(data)
+        n = -(-self.size * self._bits // 8) if self.dtype in BITS else self.size
+        if values is None or len(values) != n:
+            raise FormatError(self.filename, f"tensor {self.name[:80]!r}: its varints are not {n} numbers")
+        if self.dtype in BITS:
+            return self._narrow(values.astype(np.uint8))[: self.size]
+        dtype = NUMPY_DTYPES[self.dtype]
+        return values.astype(f"<u{dtype.itemsize}").view(dtype)
+
+    def tensor(self) -> Tensor:
+        """As it is stored, readable by units."""
+        row = math.prod(self.shape[1:])
+
+        def decode(data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                flat = self.values(data[0], first, n, row)
+                return flat.astype(np.float32).reshape(n, *self.shape[1:])
+
+        return Tensor(self.info(self.name), lambda first, n: self.extents(first, n, row), decode)
+
+    def info(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
+        """What it is, under this name and in this shape."""
+        return TensorInfo(name, self.dtype, shape or self.shape, (self.begin, self.end), self.filename)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """What is kept of one operator; names as bytes, which take half the memory."""
+
+    op: bytes = b""
+    name: bytes = b""
+    inputs: list[bytes] = field(default_factory=list)
+    outputs: list[bytes] = field(default_factory=list)
+    ints: dict[bytes, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Graph:
+    """One graph, or one body of an If or Loop."""
+
+    path: str
+    tensors: dict[str, Stored] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+    def named(self, name: bytes) -> Stored | None:
+        """The tensor of this name, if it is stored in this graph."""
+        return self.tensors.get(name.decode("utf-8", "replace")) if name else None
+
+    def input(self, node: Node, i: int) -> Stored | None:
+        """The stored tensor that is a node's input i."""
+        return self.named(node.inputs[i]) if i < len(node.inputs) else None
+
+    def has_input(self, node: Node, i: int) -> bool:
+        """Whether a node has an input i at all: an empty name is none."""
+        return i < len(node.inputs) and bool(node.inputs[i])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """A quantised weight. `scale` and `zero` are seen in shapes of the weight's rank.
+
+    Attributes:
+        codes: the integers.
+        shape: of the weight.
+        scale: with its shape, every axis of which is 1, the weight's, or the number of blocks.
+        zero: the same; None for zero.
+        block: values of one axis that share a scale.
+        base: subtracted from every integer.
+    """
+
+    codes: Stored
+    shape: tuple[int, ...]
+    scale: tuple[Stored, tuple[int, ...]]
+    zero: tuple[Stored, tuple[int, ...]] | None
+    block: int = 1
+    base: int = 0
+
+    def same_as(self, other: Grid) -> bool:
+        """Whether two nodes mean the same weight."""
+        zeros = (self.zero and (self.zero[0].begin, self.zero[1]), other.zero and (other.zero[0].begin, other.zero[1]))
+        return self.scale[0] is other.scale[0] and self.scale[1] == other.scale[1] and zeros[0] == zeros[1]
+
+    def parts(self) -> Iterator[Stored]:
+        """The stored tensors that are not weights themselves."""
+        yield self.codes
+        yield self.scale[0]
+        if self.zero:
+            yield self.zero[0]
+
+    def tensor(self, name: str) -> Tensor:
+        """The weight, readable by units."""
+        row = self._row
+
+        def extents(first: int, n: int) -> list[Extent]:
+            found = self.codes.extents(first, n, row)
+            for stored, shape in self._companions():
+                if stored.held is None:
+                    a, b = self._rows(shape, first, n)
+                    found += stored.extents(a, b - a, math.prod(shape[1:]))
+            return found
+
+        return Tensor(self.codes.info(name, self.shape), extents, self._decode, quantised=True)
+
+    @property
+    def _row(self) -> int:
+        """Codes of one unit."""
+        return self.codes.size // self.shape[0] if self.shape and self.shape[0] else 1
+
+    def _companions(self) -> list[tuple[Stored, tuple[int, ...]]]:
+        return [self.scale, self.zero] if self.zero else [self.scale]
+
+    def _rows(self, shape: tuple[int, ...], first: int, n: int) -> tuple[int, int]:
+        """Which rows of a scale belong to units first..first+n."""
+        if not shape or shape[0] == 1:
+            return 0, 1
+        per = 1 if shape[0] == self.shape[0] else self.block
+        return first // per, -(-(first + n) // per)
+
+    def _decode(self, data: Sequence[memoryview], first: int, n: int) -> NDArray[np.float32]:
+        rest = iter(data)
+        codes = self.codes.values(next(rest), first, n, self._row).astype(np.float32)
+        if self.codes.shape != self.shape:  # blocks may end in codes that are not used
+            codes = codes.reshape(n, -1)[:, : self.shape[1]]
+        codes = codes.reshape((n, *self.shape[1:]) if self.shape else ())
+        scale, *zero = [self._spread(stored, of, rest, first, n) for stored, of in self._companions()]
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = codes - (zero[0] if zero else np.float32(self.base))
+            return np.asarray(weights * scale, np.float32).reshape(n, *self.shape[1:])
+
+    def _spread(
+        self, stored: Stored, shape: tuple[int, ...], rest: Iterator[memoryview], first: int, n: int
+    ) -> NDArray[np.float32]:
+        """A scale or zero point for units first..first+n, in a shape that broadcasts against theirs."""
+        a, b = self._rows(shape, first, n)
+        row = math.prod(shape[1:])
+        if stored.held is not None:
+            flat = stored.held_values()[a * row : b * row]
+        else:
+            flat = stored.values(next(rest), a, b - a, row)
+        values = flat.astype(np.float32).reshape((b - a, *shape[1:]) if shape else ())
+        for axis, (size, length) in enumerate(zip(shape, self.shape, strict=True)):
+            if size not in (1, length):
+                values = values.repeat(self.block, axis)
+                skip = first - a * self.block if axis == 0 else 0
+                take = n if axis == 0 else length
+                values = values[(slice(None),) * axis + (slice(skip, skip + take),)]
+        return values
+
+
+def find_grids(graph: Graph) -> dict[str, Grid]:
+    """The quantised weights of one graph by the name of their integers."""
+    found: dict[str, Grid | None] = {}
+    casts = {n.outputs[0]: n.inputs[0] for n in graph.nodes if n.op == b"Cast" and n.outputs and n.inputs}
+    for node in graph.nodes:
+        for grid in _of_node(graph, node, casts):
+            name = grid.codes.name
+            known = found.setdefault(name, grid)
+            if known is None or not known.same_as(grid):
+                found[name] = None  # two nodes disagree
+    return {name: grid for name, grid in found.items() if grid}
+
+
+def stem(name: str) -> str:
+    """The name of a weight from the name of its integers."""
+    return next((name.removesuffix(s) for s in SUFFIXES if name.endswith(s) and name != s), name)
+
+
+def _of_node(graph: Graph, node: Node, casts: dict[bytes, bytes]) -> Iterator[Grid]:
+    """The quantised weight that one node reads, if it fits."""
+    if node.op in OPERANDS:
+        codes, scale, zero = (graph.input(node, i) for i in OPERANDS[node.op])
+        has_zero = graph.has_input(node, OPERANDS[node.op][2])
+    elif node.op in INTEGER_OPS:
+        codes, zero = (graph.input(node, i) for i in INTEGER_OPS[node.op])
+        scale = graph.tensors.get(f"{stem(codes.name)}_scale") if codes else None
+        has_zero = graph.has_input(node, INTEGER_OPS[node.op][1])
+    elif node.op == b"MatMulNBits":
+        yield from _of_blocks(graph, node)
+        return
+    elif node.op == b"Mul":
+        yield from _of_cast(graph, node, casts)
+        return
+    else:
+        return
+    if codes is None or scale is None or (has_zero and zero is None):
+        return
+    axis, block = _axis(node, len(codes.shape))
+    seen = [_seen(t, codes.shape, axis, block) for t in (scale, zero) if t]
+    if codes.dtype in CODES and scale.dtype in SCALES and all(s is not None for s in seen):
+        yield Grid(codes, codes.shape, (scale, seen[0] or ()), (zero, seen[1] or ()) if zero else None, max(block, 1))
+
+
+def _axis(node: Node, rank: int) -> tuple[int, int]:
+    """The axis whose indices have their own scale, and how many of them share one (0: none)."""
+    if node.op == b"DequantizeLinear":
+        axis = node.ints.get(b"axis", 1)
+        return axis + rank if axis < 0 else axis, max(node.ints.get(b"block_size", 0), 0)
+    if node.op in (b"QLinearConv", b"ConvInteger") or (node.op == b"QGemm" and node.ints.get(b"transB")):
+        return 0, 0
+    return rank - 1, 0
+
+
+def _seen(stored: Stored, weight: tuple[int, ...], axis: int, block: int) -> tuple[int, ...] | None:
+    """The shape under which a scale or zero point broadcasts against the weight, or None."""
+    if stored.size == 1:
+        return (1,) * len(weight)
+    if not 0 <= axis < len(weight):
+        return None
+    if block:
+        return stored.shape if stored.shape == _replaced(weight, axis, -(-weight[axis] // block)) else None
+    alone = _replaced((1,) * len(weight), axis, weight[axis])
+    return alone if stored.shape in ((weight[axis],), alone) else None
+
+
+def _replaced(shape: tuple[int, ...], axis: int, n: int) -> tuple[int, ...]:
+    return (*shape[:axis], n, *shape[axis + 1 :])
+
+
+def _of_cast(graph: Graph, node: Node, casts: dict[bytes, bytes]) -> Iterator[Grid]:
+    """Mul(Cast(integers), scale), as numpy broadcasts it."""
+    if len(node.inputs) != 2:
+        return
+    for i in (0, 1):
+        codes, scale = graph.named(casts.get(node.inputs[i], b"")), graph.input(node, 1 - i)
+        if not codes or not scale or codes.dtype not in CODES or scale.dtype not in SCALES:
+            continue
+        shape = (1,) * (len(codes.shape) - len(scale.shape)) + scale.shape
+        if len(shape) == len(codes.shape) and all(n in (1, m) for n, m in zip(shape, codes.shape, strict=True)):
+            yield Grid(codes, codes.shape, (scale, shape), None)
+
+
+def _of_blocks(graph: Graph, node: Node) -> Iterator[Grid]:
+    """MatMulNBits: integers [N, blocks, bytes of a block], scales [N, blocks], zero points packed row by row."""
+    n, k, bits, block = (node.ints.get(key, 0) for key in (b"N", b"K", b"bits", b"block_size"))
+    codes, scale, zero = (graph.input(node, i) for i in (1, 2, 3))
+    if not codes or not scale or bits not in (2, 4, 8) or min(n, k, block) < 1 or graph.has_input(node, 4):
+        return
+    blocks = -(-k // block)
+    packed = -(-blocks * bits // 8) * 8 // bits  # zero points of a row fill whole bytes
+    fits = codes.dtype == "U8" and codes.size * 8 == n * blocks * block * bits and scale.size == n * blocks
+    if not fits or scale.dtype not in SCALES or (graph.has_input(node, 3) and not zero):
+        return
+    narrow = f"U{bits}"
+    zeros = None
+    if zero and zero.dtype == "U8" and zero.size * 8 == n * packed * bits:
+        zeros = replace(zero, dtype=narrow, shape=(n, packed)), (n, packed)
+    elif zero and zero.dtype in SCALES and zero.size == n * blocks:
+        zeros = zero, (n, blocks)
+    elif zero:
+        return
+    wide = replace(codes, dtype=narrow, shape=(n, blocks * block))
+    yield Grid(wide, (n, k), (scale, (n, blocks)), zeros, block, 1 << (bits - 1))
