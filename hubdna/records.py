@@ -43,7 +43,8 @@ class ModelRef:
         """Read `org/name`, `org/name@revision` or a path. Raises UsageError."""
         if text.startswith((".", "/")):
             return cls(text)
-        text = text.removeprefix("https://huggingface.co/").rstrip("/")
+        if text.startswith("https://huggingface.co/"):  # as copied from the browser
+            text = text.removeprefix("https://huggingface.co/").rstrip("/")
         repo_id, _, revision = text.partition("@")
         if not _REPO_ID.fullmatch(repo_id) or ".." in repo_id:
             raise UsageError(

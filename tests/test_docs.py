@@ -24,6 +24,8 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when huggingface_hub is imported
 
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from hubdna.cli import app
 from hubdna.crawl import crawl
 from hubdna.demo import HERE
@@ -33,7 +35,6 @@ from hubdna.localhub import LocalHub
 from hubdna.localhub.faults import Kind
 from hubdna.rules import RULES
 from hubdna.store import IndexDir
-from typer.testing import CliRunner
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli_models import MODELS, Ran, Run
+
 from hubdna.cli import main
 from hubdna.localhub import LocalHub
 

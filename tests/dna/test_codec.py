@@ -6,16 +6,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import hubdna.demo
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+import hubdna.demo
 from hubdna.dna import codec
 from hubdna.errors import FormatError
 from hubdna.models import Loader
 from hubdna.records import Dna, Gene, ModelRef
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors.numpy import load, save
 
 MODELS = Path(hubdna.demo.__file__).parent / "models"
 NAME = "some.dna"

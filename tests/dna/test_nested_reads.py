@@ -6,6 +6,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+
 from hubdna.dna.read import BUDGETS, read_dna
 from hubdna.records import Dna, Gene, ModelRef, ReadLevel
 from hubdna.sources.interface import LocalReader

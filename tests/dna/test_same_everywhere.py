@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hubdna.demo
 import pytest
+
+import hubdna.demo
 from hubdna.dna import codec
 from hubdna.models import Loader
 from hubdna.records import ModelRef, ReadLevel

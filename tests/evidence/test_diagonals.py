@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import Bench, assert_null, diagonal, weights
+from evidence_bench import Bench, assert_null, diagonal, weights
 
 SHARES = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
 
@@ -80,7 +80,6 @@ def test_widening_dirac_convolutions_are_no_evidence(bench: Bench, share: float)
     assert_null(bench.unrelated(make))
 
 
-@pytest.mark.xfail(strict=True, reason="has_diagonal passes maps that are not wider than the tested units")
 @pytest.mark.parametrize(("columns", "share"), [(24, 0.4), (31, 0.4)])
 def test_maps_of_fewer_columns_than_tested_units_that_lean_to_the_identity_are_no_evidence(
     bench: Bench, columns: int, share: float
@@ -88,7 +87,6 @@ def test_maps_of_fewer_columns_than_tested_units_that_lean_to_the_identity_are_n
     assert_null(bench.unrelated(lambda r: {"a.w": diagonal(r, 64, columns, share), "out.w": weights(r, 50, 64)}), 0)
 
 
-@pytest.mark.xfail(strict=True, reason="has_diagonal follows the last of the columns' axes only")
 def test_dirac_leaning_convolutions_whose_kernel_is_longer_than_their_input_are_no_evidence(bench: Bench) -> None:
     def make(rng: np.random.Generator) -> dict[str, np.ndarray]:
         W = weights(rng, 48, 24, 31)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import Bench, assert_null, mixed, weights
+from evidence_bench import Bench, assert_null, mixed, weights
 
 
 def net(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:

@@ -6,7 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import Bench, mixed, weights
+from evidence_bench import Bench, mixed, weights
+
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.fixed_points import MIN_UNITS, POWER_Z, log10_factorial, shuffled_assignment
 from hubdna.verdict import COMMON_LOG10_P, MAX_DETECTABLE, judge

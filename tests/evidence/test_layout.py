@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import Bench, mixed, weights
+from evidence_bench import Bench, mixed, weights
 
 
 def net(rng: np.random.Generator) -> dict[str, np.ndarray]:

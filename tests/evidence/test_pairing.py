@@ -1,7 +1,8 @@
 """Choosing partners must not look at the tested units, and must find shuffled tensors again."""
 
 import numpy as np
-from conftest import Bench, assert_null, mixed, weights
+from evidence_bench import Bench, assert_null, mixed, weights
+
 from hubdna.dna.genes import n_tested
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.pairing import pair_genes

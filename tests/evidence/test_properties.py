@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import Bench, mixed, weights
-from hubdna.evidence.compare import compare_dna
-from hubdna.records import Evidence
+from evidence_bench import Bench, mixed, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from hubdna.evidence.compare import compare_dna
+from hubdna.records import Evidence
 
 SEEDS = st.integers(0, 2**32 - 1)
 SETTINGS = settings(

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import Bench, assert_null, weights
+from evidence_bench import Bench, assert_null, weights
+
 from hubdna.evidence.fixed_points import shuffled_assignment
 
 

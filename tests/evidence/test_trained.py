@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import NETS, Bench, assert_null, fixed_points
+from evidence_bench import NETS, Bench, assert_null, fixed_points
+
 from hubdna.evidence.compare import compare_dna
 from hubdna.verdict import judge
 

@@ -9,35 +9,14 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hubdna.localhub import LocalHub
 from huggingface_hub import HfApi, constants
-from safetensors.numpy import save
+from localhub_repos import CARD, MakeRepo, weights
 
-CARD = """---
-license: apache-2.0
-language: [en, "no"]
-library_name: transformers
-pipeline_tag: text-generation
-base_model: acme/base
-tags:
-- tiny
----
-# A model
-"""
-
-
-def weights(seed: int, rows: int = 64) -> bytes:
-    """A safetensors file, the same for the same seed."""
-    values = np.random.default_rng(seed).standard_normal((rows, 32)).astype(np.float32)
-    return save({f"layer.{seed}.weight": values}, metadata={"format": "pt"})
-
-
-MakeRepo = Callable[..., Path]
+from hubdna.localhub import LocalHub
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import CARD, MakeRepo, weights
-from hubdna.localhub import Fault, LocalHub
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import get_session, parse_ratelimit_headers
+from localhub_repos import CARD, MakeRepo, weights
+
+from hubdna.localhub import Fault, LocalHub
 
 REPO = "acme/model"
 FILE = "model.safetensors"

@@ -7,12 +7,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import MakeRepo
-from hubdna.localhub import LocalHub
-from hubdna.localhub.caller import BODY_LIMIT
 from huggingface_hub import HfApi
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 from huggingface_hub.utils import get_session
+from localhub_repos import MakeRepo
+
+from hubdna.localhub import LocalHub
+from hubdna.localhub.caller import BODY_LIMIT
 
 REPO = "acme/model"
 SECRET = "TOP-SECRET"

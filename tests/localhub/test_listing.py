@@ -1,11 +1,12 @@
 """Enumeration: filters, orders, pages."""
 
 import pytest
-from conftest import MakeRepo
-from hubdna.localhub import LocalHub
 from huggingface_hub import HfApi
 from huggingface_hub.errors import BadRequestError
 from huggingface_hub.utils import get_session
+from localhub_repos import MakeRepo
+
+from hubdna.localhub import LocalHub
 
 
 @pytest.fixture(autouse=True)

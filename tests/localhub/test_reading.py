@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CARD, MakeRepo, weights
-from hubdna.localhub import LocalHub
 from huggingface_hub import (
     HfApi,
     HfFileSystem,
@@ -26,6 +24,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import get_session
+from localhub_repos import CARD, MakeRepo, weights
+
+from hubdna.localhub import LocalHub
 
 REPO = "acme/model"
 FILE = "model.safetensors"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from conftest import MakeRepo
+from huggingface_hub import HfApi
+from localhub_repos import MakeRepo
+
 from hubdna.errors import MissingExtraError, UsageError
 from hubdna.localhub import LocalHub, serve
-from huggingface_hub import HfApi
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "example.com", "::", ""])

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import CARD, MakeRepo, weights
-from hubdna.localhub import LocalHub
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationCopy,
@@ -17,6 +15,9 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import get_session
+from localhub_repos import CARD, MakeRepo, weights
+
+from hubdna.localhub import LocalHub
 
 REPO = "alice/model"
 AUTH = {"Authorization": "Bearer hf_alice"}
