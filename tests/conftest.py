@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from hubdna.demo import HERE
 from hubdna.localhub import LocalHub
 

@@ -27,14 +27,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
+import board
 from hubdna.dna.genes import n_tested
 from hubdna.dna.read import SCHEME, read_dna
 from hubdna.evidence.compare import compare_dna
 from hubdna.records import Dna, ModelRef, TensorInfo
 from hubdna.sources import safetensors
-from numpy.typing import NDArray
-
-import board
 
 ROOT = Path(__file__).resolve().parents[2]
 NETS = ROOT / "tests" / "data" / "nets"

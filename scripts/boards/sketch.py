@@ -13,10 +13,10 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from hubdna.dna import sketch as scheme
-from hubdna.store.vectors import SLOTS, VOTE_Z
 
 import board
+from hubdna.dna import sketch as scheme
+from hubdna.store.vectors import SLOTS, VOTE_Z
 
 TOTAL_BITS = 8192
 N_GENES, N_WEIGHTS = 32, 8192

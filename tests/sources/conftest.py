@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from sources_files import NAME, Write
+
 from hubdna.records import TensorInfo
 from hubdna.sources.interface import LocalReader
 from hubdna.sources.safetensors import read_header
-from sources_files import NAME, Write
 
 
 @pytest.fixture

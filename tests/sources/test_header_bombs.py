@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hubdna.sources.safetensors import MAX_HEADER
 from sources_files import NAME, container
+
+from hubdna.sources.safetensors import MAX_HEADER
 
 MAX_MIB = 300
 MAX_S = 10

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import hubdna.demo
 import pytest
+
+import hubdna.demo
 from hubdna.dna.codec import encode
 from hubdna.hub import Hub
 from hubdna.localhub import LocalHub

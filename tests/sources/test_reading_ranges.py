@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubdna.errors import FormatError, NotFoundError
-from hubdna.sources.interface import LocalReader, merge_spans, read_spans
-from hubdna.sources.safetensors import weight_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources_files import NAME
+
+from hubdna.errors import FormatError, NotFoundError
+from hubdna.sources.interface import LocalReader, merge_spans, read_spans
+from hubdna.sources.safetensors import weight_files
 
 SPANS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 100)).map(lambda s: (s[0], s[0] + s[1])), max_size=12)
 ODD_JSON = st.recursive(

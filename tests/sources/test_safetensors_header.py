@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubdna.errors import FormatError
-from hubdna.sources.interface import LocalReader
-from hubdna.sources.safetensors import FIRST_READ, ITEMSIZE, MAX_HEADER, parse_header, read_header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources_files import NAME, Write, container, tensor
+
+from hubdna.errors import FormatError
+from hubdna.sources.interface import LocalReader
+from hubdna.sources.safetensors import FIRST_READ, ITEMSIZE, MAX_HEADER, parse_header, read_header
 
 T8 = tensor(0, 8)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from store_models import MODELS, add_all, entry_of
+
 from hubdna.dna import codec
 from hubdna.errors import HubdnaError, IndexDirError
 from hubdna.store import Entry, IndexDir
-from store_models import MODELS, add_all, entry_of
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from store_models import MODELS, add_all, entry_of
+
 from hubdna.dna import codec
 from hubdna.errors import IndexDirError
 from hubdna.records import Claim, ModelRef
 from hubdna.store import IndexDir
-from store_models import MODELS, add_all, entry_of
 
 
 def files(folder: Path) -> dict[str, str]:
