@@ -8,13 +8,14 @@ and without biases, scales being U8: mxfp4 (g 32, E2M1 and powers of two), nvfp4
 E4M3 and powers of two), which their shapes tell apart.
 
 b and g are in the config only, and 4 bits by 64, 8 bits by 32 and 2 bits by 128 have the same shapes. What tells them
-apart is the number of input features: it must be a length that the model has, the output of some quantised map or the
-length of a norm. One such reading is taken; of several or none, the one that the config names; else the group is left
+apart is the number of input features: it must be a length that the model has, the output of another quantised map or
+the length of a norm. One such reading is taken; of several or none, the one that the config names; else the group is left
 alone. Source: mlx, ops.cpp (quantize, affine_quantize).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,8 +34,8 @@ MX_MODES = {4: ("MXFP4", "F8_E8M0", 4), 2: ("NVFP4", "F8_E4M3", 4), 8: ("MXFP8",
 def find(pool: Pool) -> Iterator[Group]:
     """All groups of the layout."""
     found = pool.ending("weight", "U32")
-    lengths = {i.shape[0] for i in pool if len(i.shape) == 1 and i.dtype in FLOAT_SCALES}
-    lengths |= {w.shape[-2] for _, w in found if len(w.shape) >= 2}
+    lengths = Counter(i.shape[0] for i in pool if len(i.shape) == 1 and i.dtype in FLOAT_SCALES)
+    lengths.update(w.shape[-2] for _, w in found if len(w.shape) >= 2)
     for stem, weight in found:
         scales, biases = pool.get(stem + "scales", "U8", *FLOAT_SCALES), pool.get(stem + "biases")
         if not scales or not _alike(weight.shape, scales.shape):
@@ -42,7 +43,8 @@ def find(pool: Pool) -> Iterator[Group]:
         if scales.dtype == "U8" and not biases and weight.shape[-1] // scales.shape[-1] in MX_MODES:
             yield Group(_floats(weight, scales), frozenset((weight.name, scales.name)))
         elif biases and (biases.dtype, biases.shape) == (scales.dtype, scales.shape) and scales.dtype != "U8":
-            if bits := _bits(pool, stem, weight.shape[-1], scales.shape[-1], lengths):
+            others = lengths - Counter((weight.shape[-2],))
+            if bits := _bits(pool, stem, weight.shape[-1], scales.shape[-1], others):
                 yield Group(_affine(weight, scales, biases, bits), frozenset(i.name for i in (weight, scales, biases)))
 
 
@@ -50,7 +52,7 @@ def _alike(weight: tuple[int, ...], scales: tuple[int, ...]) -> bool:
     return 2 <= len(weight) <= MAX_AXES and weight[:-1] == scales[:-1] and weight[-1] % scales[-1] == 0
 
 
-def _bits(pool: Pool, stem: str, n_words: int, n_groups: int, lengths: set[int]) -> int | None:
+def _bits(pool: Pool, stem: str, n_words: int, n_groups: int, lengths: Counter[int]) -> int | None:
     words = n_words // n_groups
     readings = {b: words * 32 // b for b in BITS if words * 32 % b == 0 and words * 32 // b in GROUPS}
     supported = [b for b in readings if n_groups * readings[b] in lengths]

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+
 from hubdna.sources import safetensors
 from hubdna.sources.interface import LocalReader, Tensor, read_units
 from hubdna.sources.layouts import compose
-from safetensors import safe_open
 
 HERE = Path(__file__).parents[2] / "data" / "formats" / "layouts"
 NAMES = sorted(p.name.removesuffix(".reference.safetensors") for p in HERE.glob("*.reference.safetensors"))
