@@ -34,6 +34,8 @@ FIRST_READ = 256_000
 """Bytes of the first range: holds the whole header of a file without a tokenizer (later parts, projectors)."""
 STEP = 768_000
 """Bytes of every other range at least: a small read has six requests, of which SmolLM2's header takes three."""
+UNTIL_TOKENIZER = 64_000
+"""Bytes of the first range when only what stands before the tokenizer is wanted: 1 to 10 kB."""
 MAX_STEP = 4_000_000
 """Bytes read ahead at most on the word of a count that the file states."""
 MAX_HEADER = 64_000_000
@@ -100,10 +102,10 @@ def read_file(reader: ByteReader, filename: str) -> GgufFile:
 class _Walk:
     """A position in the header, and the bytes around it that were read. Raises FormatError past any limit."""
 
-    def __init__(self, reader: ByteReader, filename: str) -> None:
+    def __init__(self, reader: ByteReader, filename: str, first_read: int = FIRST_READ) -> None:
         self.reader, self.filename = reader, filename
         self.position = self._base = self._walked = 0
-        self._data = reader.read(filename, 0, FIRST_READ)
+        self._data = reader.read(filename, 0, first_read)
         self.size = reader.size(filename)
 
     def error(self, reason: str) -> FormatError:
@@ -307,7 +309,7 @@ def _first_part(reader: ByteReader, filename: str) -> dict[str, Value]:
     if not split or int(split[2]) < 2:
         return {}
     try:
-        walk = _Walk(reader, f"{split[1]}-00001-of-{split[3]}.gguf")
+        walk = _Walk(reader, f"{split[1]}-00001-of-{split[3]}.gguf", UNTIL_TOKENIZER)
     except NotFoundError:
         raise FormatError(filename, "part of a split model, and the first part is not beside it") from None
     return _read_pairs(walk, _counts(walk)[1], until="tokenizer.")[0]
