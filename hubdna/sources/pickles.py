@@ -18,10 +18,10 @@ from typing import Any
 
 from hubdna.errors import FormatError
 
-MAX_OPS = 2_000_000
-"""Opcodes. A tensor takes 36, so this is 55,000 tensors; 2 million of the costliest ones take 200 MB."""
+MAX_OPS = 1_500_000
+"""Opcodes. A tensor takes 36, so this is 40,000 tensors; as many of the costliest ones take 200 MB."""
 MAX_TEXT = 16_000_000
-"""Bytes of all strings that are kept: names of 55,000 tensors are 5 MB."""
+"""Bytes of all strings that are kept: names of 40,000 tensors are 4 MB."""
 LONG_TEXT = 1_024
 """Bytes. No name is longer: a longer string is stepped over and becomes `TOO_LONG`."""
 MAX_GLOBALS = 10_000
