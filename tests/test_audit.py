@@ -1,6 +1,7 @@
 """The rules: who is spoken to, how loudly, and who is left alone."""
 
 import pytest
+
 from hubdna.records import Claim, Evidence, Match, ModelRef, Verdict
 from hubdna.rules import RULES, Case, Declared
 

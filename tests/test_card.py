@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubdna.card import MAX_BASES, MAX_DEPTH, MAX_EVENTS, MAX_FRONT_MATTER, claim_of_data, patch_base_model, read_claim
-from hubdna.errors import CardError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hubdna.card import MAX_BASES, MAX_DEPTH, MAX_EVENTS, MAX_FRONT_MATTER, claim_of_data, patch_base_model, read_claim
+from hubdna.errors import CardError
 
 BASE = ("acme/base-7b",)
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from hubdna.crawl import crawl, in_shard
 from hubdna.errors import HubError
 from hubdna.hub import Hub
 from hubdna.localhub import Fault, LocalHub
 from hubdna.store import IndexDir
-from safetensors.numpy import load_file, save_file
 
 PARENT, SHARDED = "bytewright/pyllama-245k", "bytewright/pyllama-245k-docs"
 

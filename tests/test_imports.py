@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import hubdna
 import pytest
+
+import hubdna
 
 ROOT = Path(hubdna.__file__).parent
 

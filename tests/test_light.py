@@ -8,8 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import hubdna
 import pytest
+
+import hubdna
 from hubdna.demo import planted
 from hubdna.seed import seed_dir
 

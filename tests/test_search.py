@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from hubdna.crawl import crawl
 from hubdna.demo import planted
 from hubdna.dna import codec
@@ -16,7 +18,6 @@ from hubdna.models import Loader
 from hubdna.records import ModelRef
 from hubdna.search import nearest
 from hubdna.store import IndexDir
-from safetensors.numpy import load_file, save_file
 
 PARENT, CHILD = "bytewright/pyllama-245k", "quietlab/doc-writer"
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from hubdna import seed
 from hubdna.errors import IndexDirError
 from hubdna.store import IndexDir

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from hubdna.localhub import LocalHub
 from hubdna.models import Loader
 from hubdna.records import ModelRef
