@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass, replace
 
 from hubdna.records import Skipped
-from hubdna.sources.interface import ByteReader, Tensor
+from hubdna.sources.interface import MAX_BATCH, ByteReader, Tensor
 from hubdna.sources.onnx_quantised import BITS, NUMPY_DTYPES, OPERATORS, Graph, Node, Stored, find_grids, stem
 from hubdna.sources.protobuf import AFTER_JUMP, I32, I64, LEN, VARINT, OutOfBudgetError, Window, unpack_varints
 
@@ -288,6 +288,8 @@ class _TensorProto:
             return f"{self.what}: {kind}: not read"
         if self.dtype not in DTYPES:
             raise self.window.fail(f"{self.what}: unknown type {self.dtype}")
+        if 0 in self.dims:
+            return f"{self.what}: no values"
         dtype, shape = DTYPES[self.dtype], tuple(self.dims)
         n_bytes = -(-math.prod(shape) * (BITS.get(dtype) or 8 * NUMPY_DTYPES[dtype].itemsize) // 8)
         if self.is_external:
@@ -320,7 +322,10 @@ class _TensorProto:
         if length not in (None, n_bytes):
             raise self.window.fail(f"{self.what}: takes {n_bytes} bytes, {location[:80]!r} is said to hold {length}")
         folder = self.window.filename.rpartition("/")
-        return folder[0] + folder[1] + location, offset or 0, (offset or 0) + n_bytes
+        filename, begin = folder[0] + folder[1] + location, offset or 0
+        if n_bytes > MAX_BATCH and begin + n_bytes > self.window.size_beside(filename):
+            raise self.window.fail(f"{self.what}: takes {n_bytes} bytes at {begin}, more than {location[:80]!r} has")
+        return filename, begin, begin + n_bytes
 
     def number(self, key: bytes) -> int | None:
         """A decimal of external_data, or None if it is not given."""
@@ -394,26 +399,25 @@ class Uses:
 
     def purpose(self, name: str) -> str | None:
         """A name for a weight, from the first operator that uses it; None if that has no better one."""
-        raw, node = self._use(name.encode())
+        node = self._use(name.encode())
         if node is None:
             return None
         path = node.name.decode("utf-8", "replace").strip("/")
         if path.isprintable() and ("/" in path or "." in path):
-            i = node.inputs.index(raw)
-            return path if i == 1 else f"{path}#{i}"
+            return stem(path)
         bias = self._bias(node)
         return bias.removesuffix("bias") + "weight" if bias and bias.removesuffix("bias") else None
 
-    def _use(self, name: bytes) -> tuple[bytes, Node | None]:
+    def _use(self, name: bytes) -> Node | None:
         passed = PASSED
         for _ in range(MAX_STEPS):
             node = self.readers.get(name)
             if node is None or node.op not in passed or not node.outputs:
-                return name, node
+                return node
             if node.op == b"Cast":
                 passed = PASSED | {b"Mul"}
             name = node.outputs[0]
-        return name, None
+        return None
 
     def _bias(self, node: Node) -> str | None:
         """The name of the bias of a linear map: its own input, or added to what it gives."""

@@ -204,7 +204,8 @@ class Grid:
     def same_as(self, other: Grid) -> bool:
         """Whether two nodes mean the same weight."""
         zeros = (self.zero and (self.zero[0].begin, self.zero[1]), other.zero and (other.zero[0].begin, other.zero[1]))
-        return self.scale[0] is other.scale[0] and self.scale[1] == other.scale[1] and zeros[0] == zeros[1]
+        scales = self.scale[0] is other.scale[0] and self.scale[1] == other.scale[1]
+        return scales and zeros[0] == zeros[1] and (self.shape, self.block) == (other.shape, other.block)
 
     def parts(self) -> Iterator[Stored]:
         """The stored tensors that are not weights themselves."""

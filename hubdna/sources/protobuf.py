@@ -58,6 +58,7 @@ class Window:
         self.reader, self.filename = reader, filename
         self.max_requests, self.max_bytes = max_requests, max_bytes
         self.n_fields = 0
+        self._sizes: dict[str, int] = {}
         self.base = 0
         self.buffer = reader.read(filename, 0, FIRST_WINDOW)
         self.size = reader.size(filename)
@@ -66,6 +67,15 @@ class Window:
     def fail(self, reason: str) -> FormatError:
         """The error to raise about this file."""
         return FormatError(self.filename, reason)
+
+    def size_beside(self, filename: str) -> int:
+        """Length of another file of the model, for one request."""
+        if filename not in self._sizes:
+            self._check_budget(1)
+            self.reader.read(filename, 0, 1)
+            self.n_requests += 1
+            self._sizes[filename] = self.reader.size(filename)
+        return self._sizes[filename]
 
     def load(self, start: int, n: int) -> int:
         """Make bytes [start, start + n) of the file available; returns where they lie in `buffer`."""
@@ -101,10 +111,10 @@ class Window:
 
     def varint(self, position: int, stop: int) -> tuple[int, int]:
         """One number of at most 64 bits and the position after it. Raises FormatError."""
+        if position >= stop:
+            raise self.fail(f"a number ends past its message (byte {position})")
         at = position - self.base
         if not 0 <= at < len(self.buffer) - 10:
-            if position >= stop:
-                raise self.fail(f"a number ends past its message (byte {position})")
             at = self.load(position, min(10, stop - position, self.size - position))
         buffer = self.buffer
         value = buffer[at]
