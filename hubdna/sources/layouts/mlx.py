@@ -9,8 +9,8 @@ E4M3 and powers of two), which their shapes tell apart.
 
 b and g are in the config only, and 4 bits by 64, 8 bits by 32 and 2 bits by 128 have the same shapes. What tells them
 apart is the number of input features: it must be a length that the model has, the output of another quantised map or
-the length of a norm. One such reading is taken; of several or none, the one that the config names; else the group is left
-alone. Source: mlx, ops.cpp (quantize, affine_quantize).
+the length of a norm. One such reading is taken; of several or none, the one that the config names; else the group stays
+raw. Source: mlx, ops.cpp (quantize, affine_quantize).
 """
 
 from __future__ import annotations
