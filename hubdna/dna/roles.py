@@ -30,7 +30,7 @@ _PROJECTION = re.compile(
     r"(?:^|[._/])(?:[qkvo]|qkv|query|key|value|query_key_value)(?:_proj|_lin|_linear)?(?:[._/]|$)", re.IGNORECASE
 )
 _LABEL = re.compile(
-    r"embed|wte|wpe|lm_head|position|pos_emb|token|vocab|classifier|rel_pos|relative|rotary"
+    r"embed|wte|wpe|lm_head|^output\.(?:weight|bias)$|position|pos_emb|token|vocab|classifier|rel_pos|relative|rotary"
     r"|(?:^|[._/])(?:shared|heads?|logits|score|output_layer|predictions?|cls)(?:[._/]|$)",
     re.IGNORECASE,
 )

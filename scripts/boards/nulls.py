@@ -21,16 +21,16 @@ from typing import Any
 
 import ml_dtypes  # noqa: F401  (safetensors.numpy finds bfloat16 through it)
 import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+import board
 from hubdna.dna.read import SCHEME, read_dna
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.fixed_points import shuffled_assignment
 from hubdna.models import Loader
 from hubdna.records import Dna, ModelRef
 from hubdna.verdict import judge
-from numpy.typing import NDArray
-from safetensors.numpy import save
-
-import board
 from law import Bytes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,13 +141,13 @@ ATTEMPTS: dict[str, Callable[[Rng], Model]] = {
     "Dirac-leaning [48, 24, 3, 3], 20 %": lambda r: {
         "a": leaning(weights(r, 48, 24, 3, 3), 0.2), "b": weights(r, 96, 48, 3, 3),
     },
-    LIMIT + "identity-leaning [64, 24], 20 %": lambda r: {
+    "identity-leaning [64, 24], 20 %": lambda r: {
         "a": leaning(weights(r, 64, 24), 0.2), "b": weights(r, 50, 64),
     },
-    LIMIT + "identity-leaning [64, 31], 45 %": lambda r: {
+    "identity-leaning [64, 31], 45 %": lambda r: {
         "a": leaning(weights(r, 64, 31), 0.45), "b": weights(r, 50, 64),
     },
-    LIMIT + "Dirac-leaning [48, 24, 31], 20 %": lambda r: {
+    "Dirac-leaning [48, 24, 31], 20 %": lambda r: {
         "a": leaning(weights(r, 48, 24, 31), 0.2), "b": weights(r, 96, 48, 3),
     },
     "cells [h, in + h] of 48 layers, 1 % each": lambda r: {
