@@ -9,6 +9,8 @@ Bar: every related pair `common` at log10 p <= -14.3 or `identical` by bits; no 
 shown, not scored.
 
     python scripts/boards/real.py [--quick] [--fresh] [--repos DIR]     DIR: repositories that were built before
+
+Building them all (`--fresh` without `--repos`) needs npm and `pip install torch h5py tflite`; `--quick` needs neither.
 """
 
 from __future__ import annotations
