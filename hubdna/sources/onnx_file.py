@@ -31,8 +31,8 @@ MAX_NODES = 200_000
 """The graphs of the largest models have 100,000."""
 MAX_NAME = 2_000
 """Bytes of a name that is kept; inlined exports have names of 300."""
-MAX_INPUTS = 16
-"""Inputs and outputs kept of a node: QLinearConv has nine; only variadic operators have more."""
+MAX_INPUTS = 10
+"""Inputs kept of a node: QLinearConv has nine; only variadic operators have more. Of the outputs the first is kept."""
 MAX_HELD = 8_000_000
 """Bytes of small tensors kept while walking: the scales of 1,000 layers."""
 MAX_PACKED = 16_000_000
@@ -144,8 +144,8 @@ class _Walk:
         constants: list[Stored | str] = []
         for number, wire, a, b in window.fields(start, stop):
             if number in (1, 2):
-                names = node.inputs if number == 1 else node.outputs
-                if len(names) < MAX_INPUTS:
+                names, limit = (node.inputs, MAX_INPUTS) if number == 1 else (node.outputs, 1)
+                if len(names) < limit:
                     names.append(self.text(wire, a, b))
             elif number == 3:
                 node.name = self.text(wire, a, b)

@@ -27,8 +27,8 @@ MAX_WINDOW = 1_000_000
 """Bytes of the widest request: a graph of 8 MB takes about a dozen."""
 WHOLE = 2_000_000
 """Bytes up to which a file is simply read: its weights read once more, that is still within the smallest budget."""
-MAX_FIELDS = 4_000_000
-"""Fields walked: the graphs of the largest models have 100,000 nodes of about 10. Some six seconds."""
+MAX_FIELDS = 3_000_000
+"""Fields walked: the graphs of the largest models have 100,000 nodes of about 10. Some four seconds."""
 MAX_READ = 64_000_000
 """Bytes read while walking; stack traces on every node of 100,000 would take that much."""
 
