@@ -43,7 +43,9 @@ def find(pool: Pool) -> Iterator[Group]:
 
 def _fits(packed: TensorInfo, scale: TensorInfo, dtype: str, block: int) -> bool:
     p, s = packed.shape, scale.shape
-    return scale.dtype == dtype and 2 <= len(p) <= MAX_AXES and s == (*p[:-1], s[-1]) and p[-1] * 2 == s[-1] * block
+    if scale.dtype != dtype or len(s) != len(p) or not 2 <= len(p) <= MAX_AXES:
+        return False
+    return s[:-1] == p[:-1] and p[-1] * 2 == s[-1] * block
 
 
 def _is_one(total: TensorInfo) -> bool:
