@@ -193,7 +193,8 @@ class Evidence:
     `log10_p` is already paid for every bucket that was tried (Bonferroni). `similarity` is the centred correlation
     of the paired rows, weighted by size, in [-1, 1]. `exact` is "file", "content" or None. `changed_log10_p` is the
     p-value of the genes that are not bit-equal alone, and `changed_detectable` the correlation they would have shown;
-    None when no gene, or every one, is bit-equal.
+    None when no gene, or every one, is bit-equal. `could_meet` is whether the same side of the same matrices was read
+    in both: two partial reads under different names may have met different ones.
     """
 
     buckets: tuple[Bucket, ...]
@@ -209,6 +210,7 @@ class Evidence:
     untestable: str | None = None
     changed_log10_p: float | None = None
     changed_detectable: float | None = None
+    could_meet: bool = True
 
 
 @dataclass(frozen=True, slots=True)

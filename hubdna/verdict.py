@@ -18,6 +18,10 @@ SEED_SIMILARITY = 0.5
 """Two full trainings from one seed were measured at correlations of 0.14 to 0.39 where they had left their
 initialisation; below 0.5 a shared seed could explain a common origin, so findings stay `info`."""
 
+_MISSED = (
+    "both were read in part only and name their tensors differently, so their matrices may lie the other way round: "
+    "needs --read full"
+)
 _COMPONENT = (
     "some tensors are equal bit for bit while all others look independent: a shared component or a fixed buffer"
 )
@@ -55,6 +59,8 @@ def _rule(e: Evidence) -> Ruling:
             "none",
             f"too little to test: only correlations above {e.detectable:.2f} would have shown",
         )
+    if not e.could_meet:
+        return "undecided", None, "undirected", "none", _MISSED
     return "no-evidence", None, "undirected", "none", None
 
 

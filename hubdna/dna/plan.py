@@ -64,7 +64,7 @@ def choose_units(
     able.sort(key=lambda t: roles.natural(t.info.name))
     wanted = [(t, 0, genes.n_read(t.info.shape, 0)) for t in able]
     first, rest = wanted[:FIRST_LAYERS_GENES], wanted[FIRST_LAYERS_GENES:]
-    price = max((t.n_bytes(n) for t, _, n in wanted), default=1)
+    price = max((t.n_bytes(n) for t, _, n in wanted), default=0) or 1
     room = max(min(budget.n_bytes // price, budget.n_requests) - len(first), 0) if level != "small" else 0
     if len(rest) > room:
         rest = [rest[i * len(rest) // room] for i in range(room)]

@@ -62,14 +62,14 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
 def _open(reader: ByteReader, files: Sequence[str], budget: Budget) -> tuple[list[Tensor], bool]:
     """Headers of as many shards as the budget is meant for, and whether the whole model fits it."""
     tensors = formats.read_tensors(reader, files[0])
-    first = reader.size(files[0])
+    first = sum(t.n_bytes(t.n_units) for t in tensors)  # not the file's size: ONNX keeps large weights beside it
     fits = first * len(files) <= budget.n_bytes and 2 * len(files) <= budget.n_requests
     if not fits and budget.n_requests < 16:  # a small read stays in the first shard
         return tensors, False
     for file in files[1:]:
         tensors += formats.read_tensors(reader, file)
-    total = sum(reader.size(f) for f in files) + reader.n_bytes
-    return tensors, total <= budget.n_bytes and 2 * len(files) <= budget.n_requests
+    total = sum(t.n_bytes(t.n_units) for t in tensors) + reader.n_bytes
+    return tensors, total <= budget.n_bytes and reader.n_requests + len(files) <= budget.n_requests
 
 
 def _why_none(
