@@ -35,6 +35,8 @@ from hubdna.sources.safetensors import ITEMSIZE, NUMPY_DTYPES
 
 HEAD, TAIL = 100_000, 65_536
 """Bytes of the first two ranges: the pickle of 600 tensors, the directory of 900 entries."""
+MAX_KEPT = 1_000_000
+"""Bytes that the head may grow to; a longer pickle is read by itself."""
 MAX_DIRECTORY, MAX_ENTRIES = 25_000_000, 200_000
 MAX_PICKLE = 64_000_000
 MAX_VIEWS = 16
@@ -105,18 +107,16 @@ class _File:
         """Bytes [start, stop), which must lie in the file; what was read already costs nothing."""
         if not 0 <= start <= stop <= self.size:
             raise FormatError(self.name, f"bytes {start} to {stop} are outside the file ({self.size} bytes)")
-        if start <= len(self.head) < stop:  # a pickle longer than the head; what follows it is small and needed
+        if start <= len(self.head) < stop <= MAX_KEPT:  # a pickle longer than the head; what follows it is needed
             self.head += self._fetch(len(self.head), min(stop + 2_000, self.tail_at))
-        if stop <= len(self.head):
-            return self.head[start:stop]
-        near = self._fetch(start, self.tail_at) if start < self.tail_at < stop else b""
-        if near or start >= self.tail_at:
-            return near + self.tail[max(start - self.tail_at, 0) : stop - self.tail_at]
-        return self._fetch(start, stop)
+        middle = self._fetch(max(start, len(self.head)), min(stop, self.tail_at))
+        return self.head[start:stop] + middle + self.tail[max(start - self.tail_at, 0) : max(stop - self.tail_at, 0)]
 
     def _fetch(self, start: int, stop: int) -> bytes:
-        data = self.reader.read(self.name, start, stop) if stop > start else b""
-        if len(data) != max(stop - start, 0):
+        if stop <= start:
+            return b""
+        data = self.reader.read(self.name, start, stop)
+        if len(data) != stop - start:
             raise FormatError(self.name, f"expected {stop - start} bytes at {start}, found {len(data)}: file cut short")
         return data
 
