@@ -19,7 +19,8 @@ from hubdna.dna.read import read_dna
 from hubdna.errors import HubdnaError, NoWeightsError, SourceError
 from hubdna.hub import Hub, HubReader
 from hubdna.records import Dna, ModelRef, ReadLevel, Skipped, Snapshot
-from hubdna.sources.safetensors import MAX_HEADER, weight_files
+from hubdna.sources.choice import Choice, choose
+from hubdna.sources.safetensors import MAX_HEADER
 from hubdna.store import Entry, IndexDir
 
 
@@ -117,19 +118,19 @@ def fetch_dna(reader: HubReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
 
 
 def hub_weight_files(reader: HubReader, snapshot: Snapshot) -> list[str]:
-    """The safetensors files of a model on the Hub. Raises NoWeightsError, FormatError."""
-    files = weight_files(snapshot.files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
-    if not files:
-        raise NoWeightsError(f"{snapshot.ref}: no safetensors weights ({describe_files(snapshot.files)})")
-    return files
+    """The files of a repository that are the model. Raises NoWeightsError, FormatError."""
+    choice = choose(snapshot.files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
+    return model_files(choice, str(snapshot.ref))
 
 
-def describe_files(files: tuple[str, ...]) -> str:
-    """A few words on what a repository holds instead of weights that can be read."""
-    weights = [
-        f for f in files if f.endswith((".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5", ".msgpack", ".safetensors"))
-    ]
-    return f"found {', '.join(sorted(weights)[:3])}" if weights else f"{len(files)} files, none of them weights"
+def model_files(choice: Choice, subject: str) -> list[str]:
+    """The chosen files. Raises NoWeightsError, which says what lies there instead."""
+    if choice.kind == "adapter":
+        raise NoWeightsError(f"{subject}: only an adapter ({choice.files[0]}): its weights alone cannot show its base")
+    if choice.kind == "none":
+        found = "; ".join(f"{s.subject}: {s.reason}" for s in choice.rejected[:3]) or "no file of any kind"
+        raise NoWeightsError(f"{subject}: no weights that are read ({found})")
+    return list(choice.files)
 
 
 def _settle_without_reading(index: IndexDir, snapshot: Snapshot, level: ReadLevel, private: bool) -> Step | None:

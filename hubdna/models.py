@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hubdna.crawl import describe_files, fetch_dna
+from hubdna.crawl import fetch_dna, model_files
 from hubdna.dna import codec
 from hubdna.dna.read import read_dna
-from hubdna.errors import FormatError, NotFoundError, NoWeightsError
+from hubdna.errors import FormatError, NotFoundError, UsageError
 from hubdna.hub import MAX_CARD, Hub
 from hubdna.records import Dna, ModelRef, ReadLevel, Snapshot
+from hubdna.sources.choice import choose
 from hubdna.sources.interface import LocalReader
-from hubdna.sources.safetensors import MAX_HEADER, weight_files
+from hubdna.sources.safetensors import MAX_HEADER
 from hubdna.store import Entry, IndexDir
 
+MAX_FILES = 20_000
+"""More than any repository of one model has; a home folder has more."""
 MAX_DNA_FILE = 200_000_000
 """Bytes; a full read of the widest language models gives about 100 MB."""
 
@@ -102,10 +106,19 @@ def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
         reader = LocalReader(path.parent)
         return Loaded(Snapshot(ref, (path.name,)), read_dna(ref, reader, [path.name], level))
     if not path.is_dir():
-        raise NotFoundError(f"{ref}: no such folder, .safetensors or .dna file")
-    files = tuple(sorted(f.name for f in path.iterdir() if f.is_file()))
+        raise NotFoundError(f"{ref}: no such folder, weights file or .dna file")
+    files = _listing(path)
     reader = LocalReader(path)
-    chosen = weight_files(files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
-    if not chosen:
-        raise NoWeightsError(f"{ref}: no safetensors weights ({describe_files(files)})")
+    chosen = model_files(choose(files, lambda name: reader.read(name, 0, MAX_HEADER + 1)), str(ref))
     return Loaded(Snapshot(ref, files), read_dna(ref, reader, chosen, level))
+
+
+def _listing(folder: Path) -> tuple[str, ...]:
+    """Files of a folder and its folders, as a repository lists them; hidden ones are not part of it."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [(Path(place) / f).relative_to(folder).as_posix() for f in files if not f.startswith(".")]
+        if len(found) > MAX_FILES:
+            raise UsageError(f"{folder}: more than {MAX_FILES} files; name the model's own folder")
+    return tuple(sorted(found))

@@ -194,7 +194,8 @@ class Evidence:
     of the paired rows, weighted by size, in [-1, 1]. `exact` is "file", "content" or None. `changed_log10_p` is the
     p-value of the genes that are not bit-equal alone, and `changed_detectable` the correlation they would have shown;
     None when no gene, or every one, is bit-equal. `could_meet` is whether the same side of the same matrices was read
-    in both: two partial reads under different names may have met different ones.
+    in both: two partial reads under different names may have met different ones. `quantised` is whether most paired
+    genes of A, and of B, were stored on a grid.
     """
 
     buckets: tuple[Bucket, ...]
@@ -211,6 +212,7 @@ class Evidence:
     changed_log10_p: float | None = None
     changed_detectable: float | None = None
     could_meet: bool = True
+    quantised: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, slots=True)

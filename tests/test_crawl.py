@@ -106,7 +106,7 @@ def test_passing_trouble_leaves_no_trace(fault: Fault, demo_hub: LocalHub, tmp_p
         (Fault("ignore-range", repo=PARENT, path="*.safetensors"), "whole file"),
         (Fault("wrong-range", repo=PARENT, path="*.safetensors"), "Content-Range"),
         (Fault("gated", repo=PARENT), "gated"),
-        (Fault("vanished", repo=PARENT, path="*.safetensors"), "not found"),
+        (Fault("vanished", repo=PARENT, path="*.safetensors"), "no such file"),
     ],
     ids=lambda f: f.kind if isinstance(f, Fault) else "",
 )

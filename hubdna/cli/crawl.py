@@ -104,6 +104,7 @@ def _plan(models: Iterator[Snapshot | Skipped], place: Path, read: Read) -> None
     """Count what a crawl would read; writes nothing."""
     from hubdna.dna.plan import BUDGETS
     from hubdna.records import Skipped
+    from hubdna.sources.choice import choose
     from hubdna.store import IndexDir
 
     there: dict[str, str | None] = {}
@@ -117,14 +118,14 @@ def _plan(models: Iterator[Snapshot | Skipped], place: Path, read: Read) -> None
             continue
         if snapshot.ref.repo_id in there and there[snapshot.ref.repo_id] == snapshot.ref.sha:
             have += 1
-        elif any(f.endswith(".safetensors") for f in snapshot.files):
+        elif choose(snapshot.files).kind not in ("adapter", "none"):
             todo += 1
         else:
             without += 1
     most = (
         f"at most {todo * budget.n_bytes / 1e6:.0f} MB in {todo * budget.n_requests} requests" if read != "full" else ""
     )
-    typer.echo(f"{todo} models to read {most}; {have} already there; {without} without safetensors weights")
+    typer.echo(f"{todo} models to read {most}; {have} already there; {without} without weights that are read")
 
 
 def _listed(path: Path) -> tuple[str, ...]:

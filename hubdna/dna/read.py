@@ -40,10 +40,10 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
         HubError: the bytes could not be had.
     """
     before = reader.n_bytes, reader.n_requests
-    tensors, whole = _open(reader, files, BUDGETS[level])
+    skipped: list[Skipped] = []
+    tensors, whole = _open(reader, files, BUDGETS[level], skipped)
     usable = [t for t in tensors if t.quantised or t.info.dtype in safetensors.FLOATS]
     axes = roles.testable_axes([t.info for t in usable])
-    skipped: list[Skipped] = []
     budget = BUDGETS[level].less(reader.n_bytes - before[0], reader.n_requests - before[1])
     if whole:
         found, anchors, content = _read_whole(reader, usable, axes, budget, skipped)
@@ -59,17 +59,25 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
     )  # fmt: skip
 
 
-def _open(reader: ByteReader, files: Sequence[str], budget: Budget) -> tuple[list[Tensor], bool]:
-    """Headers of as many shards as the budget is meant for, and whether the whole model fits it."""
-    tensors = formats.read_tensors(reader, files[0])
-    first = sum(t.n_bytes(t.n_units) for t in tensors)  # not the file's size: ONNX keeps large weights beside it
+def _open(
+    reader: ByteReader, files: Sequence[str], budget: Budget, skipped: list[Skipped]
+) -> tuple[list[Tensor], bool]:
+    """Directories of as many files as the budget is meant for, and whether the whole model fits it."""
+    limits = budget.n_requests // 2, budget.n_bytes // 2  # of a walk; the other half is for weights
+    opened = [formats.open_file(reader, files[0], *limits)]
+    first = _size(opened[0].tensors)  # not the file's size: ONNX keeps large weights beside it
     fits = first * len(files) <= budget.n_bytes and 2 * len(files) <= budget.n_requests
-    if not fits and budget.n_requests < 16:  # a small read stays in the first shard
-        return tensors, False
-    for file in files[1:]:
-        tensors += formats.read_tensors(reader, file)
-    total = sum(t.n_bytes(t.n_units) for t in tensors) + reader.n_bytes
-    return tensors, total <= budget.n_bytes and reader.n_requests + len(files) <= budget.n_requests
+    if fits or budget.n_requests >= 16:  # else a small read, which stays in the first shard
+        opened += [formats.open_file(reader, file, *limits) for file in files[1:]]
+    tensors = [t for one in opened for t in one.tensors]
+    skipped += [note for one in opened for note in one.skipped]
+    whole = len(opened) == len(files) and all(one.complete for one in opened)
+    affordable = reader.n_requests + len(files) <= budget.n_requests
+    return tensors, whole and affordable and _size(tensors) + reader.n_bytes <= budget.n_bytes
+
+
+def _size(tensors: list[Tensor]) -> int:
+    return sum(t.n_bytes(t.n_units) for t in tensors)
 
 
 def _why_none(

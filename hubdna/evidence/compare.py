@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hubdna.evidence import fixed_points, pairing
 from hubdna.records import Bucket, Dna, Evidence, Gene
+from hubdna.sources.safetensors import FLOATS
 
 
 def compare_dna(a: Dna, b: Dna) -> Evidence:
@@ -24,7 +25,8 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
         return _nothing(exact, f"schemes differ ({a.scheme} and {b.scheme}): compute both with one version")
     pairs = pairing.pair_genes(a, b)
     if not pairs:
-        return _nothing(exact, "no comparable genes: no tensors of equal shape have testable units in both")
+        more = "" if a.content and b.content else " among those that were read; --read full reads all"
+        return _nothing(exact, f"no comparable genes: no tensors of equal shape have testable units in both{more}")
     if any(g.rows is None for pair in pairs for g in pair):
         return _nothing(exact, "rows not at hand: a published index holds sketches only", pairs)
     buckets = run_buckets(pairs)
@@ -78,7 +80,12 @@ def _evidence(exact: str | None, pairs: list[tuple[Gene, Gene]], buckets: tuple[
         exact=exact,
         same_layout=all((x.tensor, x.shape, x.axis) == (y.tensor, y.shape, y.axis) for x, y in pairs),
         detectable=detectable(buckets),
+        quantised=(_is_quantised([x for x, _ in pairs]), _is_quantised([y for _, y in pairs])),
     )
+
+
+def _is_quantised(genes: list[Gene]) -> bool:
+    return 2 * sum(gene.dtype not in FLOATS for gene in genes) > len(genes)
 
 
 def _exact(a: Dna, b: Dna) -> str | None:

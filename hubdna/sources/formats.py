@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hubdna.errors import NoWeightsError
-from hubdna.sources import safetensors
+from hubdna.records import Skipped
+from hubdna.sources import gguf_file, layouts, onnx_file, safetensors, torch_zip
 from hubdna.sources.interface import ByteReader, Tensor
 
-READERS: dict[str, Callable[[ByteReader, str], list[Tensor]]] = {
-    ".safetensors": safetensors.read_tensors,
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A weights file, opened: its tensors, what was left out of it and why, and whether these are all of them."""
+
+    tensors: list[Tensor]
+    skipped: tuple[Skipped, ...] = ()
+    complete: bool = True
+
+
+def _safetensors(reader: ByteReader, filename: str) -> Opened:
+    return Opened(layouts.compose(safetensors.read_tensors(reader, filename))[0])
+
+
+def _torch(reader: ByteReader, filename: str) -> Opened:
+    archive = torch_zip.read_archive(reader, filename)
+    left_out = tuple(Skipped(part, "not part of the model's weights") for part in archive.left_out)
+    return Opened(list(archive.tensors), left_out)
+
+
+def _gguf(reader: ByteReader, filename: str) -> Opened:
+    return Opened(gguf_file.read_tensors(reader, filename))
+
+
+READERS: dict[str, Callable[[ByteReader, str], Opened]] = {
+    ".safetensors": _safetensors,
+    ".gguf": _gguf,
+    ".bin": _torch,
+    ".pt": _torch,
+    ".pth": _torch,
+    ".ckpt": _torch,
+    ".jit": _torch,
 }
-"""By the end of the file name."""
+"""By the end of the file name. ONNX stands apart: its walk takes a budget."""
 
 
-def read_tensors(reader: ByteReader, filename: str) -> list[Tensor]:
+def open_file(reader: ByteReader, filename: str, max_requests: int, max_bytes: int) -> Opened:
     """Open one weights file: its directory is read and checked, its tensors can be asked for units.
+
+    Args:
+        reader: gives the bytes.
+        filename: decides the reader by its ending.
+        max_requests: an ONNX graph is only walked so far; the other formats have a directory.
+        max_bytes: likewise.
 
     Raises:
         NoWeightsError: no reader for this kind of file.
         FormatError: the file is not what it claims to be.
     """
+    if filename.endswith(".onnx"):
+        walked = onnx_file.open_file(reader, filename, max_requests, max_bytes)
+        return Opened(walked.tensors, walked.notes, walked.complete)
     for ending, read in READERS.items():
         if filename.endswith(ending):
             return read(reader, filename)
-    raise NoWeightsError(f"{filename}: no reader for this kind of file (known: {', '.join(READERS)})")
+    raise NoWeightsError(f"{filename}: no reader for this kind of file (known: {', '.join([*READERS, '.onnx'])})")
