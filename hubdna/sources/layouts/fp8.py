@@ -7,9 +7,10 @@
     X.scale             tiles: DeepSeek's own files
     Y, Y_scale, Y_scale_inv   fused experts whose name has no `weight`
 
-weight[o, i] = stored[o, i] * scale[o // a, i // b]. A tensor that has none of these is what it says: models are
-stored as plain casts too. One that has a scale which does not fit is left alone. `input_scale` belongs to
-activations. Sources: DeepSeek-V3 inference/kernel.py (weight_dequant), compressed-tensors naive_quantized.
+weight[o, i] = stored[o, i] * scale[o // a, i // b]. Models are stored as plain casts too: where no tensor has any of
+these, all are what they say. One whose scale does not fit, or lies in a shard that was not opened while others have
+theirs, is left alone. `input_scale` belongs to activations. Sources: DeepSeek-V3 inference/kernel.py (weight_dequant),
+compressed-tensors naive_quantized.
 """
 
 from __future__ import annotations
@@ -34,17 +35,20 @@ SCALE_TYPES = ("F32", "F16", "BF16", "F8_E8M0")
 
 def find(pool: Pool) -> Iterator[Group]:
     """All groups of the layout, and all 8-bit floats that stand alone."""
-    for weight in pool:
-        if weight.dtype not in STORED or not 1 <= len(weight.shape) <= MAX_AXES or _is_scale(weight.name):
-            continue
-        if any(pool.get(weight.name + part) for part in OTHER_PARTS):
-            continue
-        scales = _scales(weight, pool)
-        if not scales:
+    found = [(weight, _scales(weight, pool)) for weight in pool if _is_weight(weight, pool)]
+    plain = not any(scales for _, scales in found)
+    for weight, scales in found:
+        if plain:
             yield Group(_tensor(weight, None, None), frozenset((weight.name,)))
         elif len(scales) == 1 and scales[0].dtype in SCALE_TYPES:
             if grid := fit(weight.shape, scales[0].shape, pool.hint):
                 yield Group(_tensor(weight, scales[0], grid), frozenset((weight.name, scales[0].name)))
+
+
+def _is_weight(info: TensorInfo, pool: Pool) -> bool:
+    if info.dtype not in STORED or not 1 <= len(info.shape) <= MAX_AXES or _is_scale(info.name):
+        return False
+    return not any(pool.get(info.name + part) for part in OTHER_PARTS)
 
 
 def _is_scale(name: str) -> bool:

@@ -51,7 +51,7 @@ class Grid:
         """What a layout's name says about it: "", "-C" (channels), "-G32" (groups) or "-B128" (tiles)."""
         if math.prod(self.shape) == 1:
             return ""
-        if self.sizes[-1] == 1 or math.prod(self.shape[1:]) == 1:
+        if len(self.sizes) < 2 or (self.shape[-1] == 1 and 1 in (self.sizes[-2], self.shape[-2])):
             return "-C"
         return f"-G{self.sizes[-1]}" if self.sizes[-2] == 1 else f"-B{self.sizes[-1]}"
 

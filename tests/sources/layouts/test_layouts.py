@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layout_cases import CASES, Array, Case, Parts, naive_weights, parts_of, save
 
-from hubdna.dna.read import read_dna
+from hubdna.dna import genes, roles
+from hubdna.dna.read import SCHEME
 from hubdna.errors import FormatError, HubdnaError
 from hubdna.evidence.compare import compare_dna
-from hubdna.records import ModelRef
-from hubdna.sources import formats, layouts, safetensors
+from hubdna.records import Dna, Gene, ModelRef
+from hubdna.sources import layouts, safetensors
 from hubdna.sources.interface import LocalReader, Tensor, read_units
 from hubdna.verdict import judge
 
@@ -176,26 +177,38 @@ def test_without_a_reader_only_headers_speak(case: Case, weights: Array, tmp_pat
     assert any(t.quantised for t in alone) != needs_peek
 
 
-def test_a_quantised_network_has_its_originals_origin(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def dna_of(folder: Path, tensors: list[Tensor]) -> Dna:
+    """What a whole read makes of these tensors, whoever opened them."""
+    axes = roles.testable_axes([t.info for t in tensors])
+    found = [
+        genes.make_gene(t.info, axis, values(folder, t), quantised=t.quantised)
+        for t in tensors for axis in axes.get(t.info.name, ())
+    ]  # fmt: skip
+    return Dna(ModelRef("./x"), SCHEME, tuple(gene for gene in found if isinstance(gene, Gene)))
+
+
+def test_a_quantised_network_has_its_originals_origin(case: Case, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
-    net = {f"layers.{i}.mlp.{n}": rng.normal(0, 0.05, s) for i in range(2) for n, s in
-           (("up_proj", (256, 128)), ("down_proj", (128, 256)))}  # fmt: skip
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    twice = {k: np.stack([W, W[::-1]]) if case.experts else W for k, W in net.items()}
-    save(tmp_path / "a" / NAME, {f"{k}.weight": ("F32", W) for k, W in twice.items()})
-    quantised: Parts = {}
-    for name, W in net.items():
-        quantised |= parts_of(case, W, name + ".")[1]
-    save(tmp_path / "b" / NAME, quantised)
-    plain = formats.read_tensors
-    monkeypatch.setattr(
-        "hubdna.dna.read.formats.read_tensors",
-        lambda reader, file: layouts.compose(plain(reader, file), case.config, reader)[0],
-    )
-    a, b = (read_dna(ModelRef(f"./{x}"), LocalReader(tmp_path / x), [NAME], "full") for x in "ab")
-    assert judge(compare_dna(a, b)).origin == "common"
+    shapes = {"up_proj": (256, 128), "down_proj": (128, 256)}
+    net = {f"layers.{i}.mlp.{name}.": rng.normal(0, 0.05, shape) for i in range(2) for name, shape in shapes.items()}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    stacked = {name: np.stack([W, W[::-1]]) if case.experts else W for name, W in net.items()}
+    a = opened(tmp_path / "a", {f"{name}weight": ("F32", W) for name, W in stacked.items()})[0]
+    parts = {k: v for name, W in net.items() for k, v in parts_of(case, W, name)[1].items()}
+    b = opened(tmp_path / "b", parts, case.config)[0]
+    assert not any(t.quantised for t in a)
+    original, quantised = dna_of(tmp_path / "a", a), dna_of(tmp_path / "b", b)
+    assert all(gene.dtype == case.word for gene in quantised.genes)
+    assert judge(compare_dna(original, quantised)).origin == "common"
+
+
+def test_8_bit_floats_are_no_weights_where_others_have_scales(tmp_path: Path, weights: Array) -> None:
+    """Their scale may lie in a shard that was not opened."""
+    (scaled,) = [c for c in CASES if c.name == "fp8-block"]
+    (plain,) = [c for c in CASES if c.name == "fp8-plain"]
+    parts = parts_of(scaled, weights, "a.")[1] | parts_of(plain, weights, "b.")[1]
+    assert {t.info.name: t.quantised for t in opened(tmp_path, parts)[0]} == {"a.weight": True, "b.weight": False}
 
 
 def test_layers_share_one_look_at_their_shape(tmp_path: Path) -> None:
