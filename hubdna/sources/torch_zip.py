@@ -5,8 +5,8 @@ a storage (`*/data/<key>`), stored as it is. Two requests open one: the head tel
 the pickle, the tail holds the directory; a longer pickle or directory takes one more.
 
 Where a storage's bytes begin stands in its local header, and a request for each would cost more than all the rest. It
-follows from the directory: the data end where the next entry begins (less a descriptor of 12 to 24 bytes), and
-PyTorch aligns their beginning to 64 bytes, which one length of the descriptor can meet. Whoever reads a storage from
+follows from the directory: the data end where the next entry begins, less a descriptor of 16 bytes (24 beyond 4 GB),
+and PyTorch aligns their beginning to 64 bytes, which confirms it. Whoever reads a storage from
 its beginning reads the local header too, some hundred bytes, and is refused when the header says otherwise: an archive
 whose bytes mean one thing here and another to PyTorch does not pass.
 
@@ -235,7 +235,9 @@ def _place(entries: dict[str, _Entry], end: int, filename: str) -> None:
         room = end - entry.size - entry.header - entry.least
         if room < 0:
             raise FormatError(filename, f"entry {name[:80]!a} overlaps what follows it (byte {end})")
-        starts = [end - entry.size - n for n in ((16, 24, 12, 20) if entry.is_described else (0,))]
+        wide = max(entry.size, entry.header) >= 2**32 - 1
+        lengths = ((24, 16) if wide else (16,)) if entry.is_described else (0,)
+        starts = [end - entry.size - n for n in lengths]
         fits = [s for s in starts if 0 <= s - entry.header - entry.least < 2**16]
         if entry.is_described:
             fits = [s for s in fits if s % 64 == 0]

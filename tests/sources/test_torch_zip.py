@@ -414,6 +414,35 @@ def test_a_local_header_that_shifts_the_data_is_noticed_when_they_are_read(tmp_p
     assert values(tmp_path, found["up_proj.weight"]).shape == (40, 16)
 
 
+class Stream(io.BytesIO):
+    """A file that cannot go back: zipfile then writes descriptors, and nothing is aligned."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise OSError
+
+
+def streamed(path: Path, n: int, apart: int) -> Path:
+    out = Stream()
+    size = 4 * (24 + apart)
+    with zipfile.ZipFile(out, "w") as file:
+        value = {str(i): tensor(of=storage(str(i), size // 4)) for i in range(n)}
+        file.writestr("m/data.pkl", b"\x80\x02" + program(value) + b".")
+        for i in range(n):
+            file.writestr(f"m/data/{i}", FLOATS + bytes(size - len(FLOATS)))
+    path.write_bytes(out.getvalue())
+    return path
+
+
+def test_local_headers_are_asked_when_the_directory_does_not_say(tmp_path: Path) -> None:
+    found = opened(streamed(tmp_path / "m.pt", 70, 1)).tensors
+    assert all(values(tmp_path, t).tolist() == [[0, 1, 2], [3, 4, 5]] for t in found)
+    with pytest.raises(FormatError, match="local headers would have to be asked one by one"):
+        opened(streamed(tmp_path / "m.pt", 70, 40_000))
+
+
 def test_other_zip_archives_are_refused(tmp_path: Path) -> None:
     for files in ({}, {"readme.txt": b"x"}, {"word/document.xml": b"x"}):
         path = tmp_path / "m.pt"
@@ -498,7 +527,7 @@ def sparse(path: Path, n_storages: int, n_floats: int) -> None:
             out.write(name.encode() + struct.pack("<2H", 0x4246, pad) + bytes(pad) + data)
             out.seek(length - len(data), 1)
             wide = [n for n in (length, length, at) if n >= 2**32 - 1]
-            out.write(b"PK\x07\x08" + bytes(20 if length >= 2**32 - 1 else 12))
+            out.write(b"PK\x07\x08" + bytes(20 if max(length, at) >= 2**32 - 1 else 12))
             extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
             short = [min(n, 2**32 - 1) for n in (length, length, at)]
             rows += struct.pack(
