@@ -32,6 +32,9 @@ MAX_PEEK = 4096
 """Bytes of a tensor that says a shape; real ones have 8 to 250."""
 JOIN_GAP = 4096
 """Bytes between two parts worth reading to make them one range: a request costs more, a budget of 4 MB notices none."""
+_INDEX = re.compile(r"(?<![^.])\d+(?=\.(?!weight\b|weight_shape|W_q|shape)\w)")
+"""The number of a layer or an expert: a word of its own, before the module's name. `fc1` and the 0 and 2 of a
+sequence of maps tell maps apart that often are each other's transpose, with as many weights."""
 MAX_AXES = 8
 """Axes of a weight; convolutions over space and time have five."""
 
@@ -93,7 +96,7 @@ class Pool:
 
         Args:
             wanted: tensors of at most MAX_PEEK bytes, and what must be equal for two of them to say the same; the
-                name but for its numbers always must.
+                name but for the layer's number always must.
 
         Returns:
             By name, the bytes of the representative; names that could not be afforded are left out.
@@ -101,7 +104,7 @@ class Pool:
         classes: dict[Hashable, list[TensorInfo]] = {}
         for info, key in wanted:
             if info.data_offsets[1] - info.data_offsets[0] <= MAX_PEEK:
-                classes.setdefault((re.sub(r"\d+", "#", info.name), key), []).append(info)
+                classes.setdefault((_INDEX.sub("#", info.name), key), []).append(info)
         if self._reader is None:
             return {}
         chosen = [members[0] for members in classes.values()][: self._left]

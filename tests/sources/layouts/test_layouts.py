@@ -227,6 +227,23 @@ def test_layers_share_one_look_at_their_shape(tmp_path: Path) -> None:
     assert layouts.compose(tensors, None, reader, max_peeks=0)[1] is None
 
 
+@pytest.mark.parametrize("layout", ["bnb-nf4", "hqq4", "ct-int4"])
+@pytest.mark.parametrize("names", [("mlp.fc1.", "mlp.fc2."), ("mlp.0.", "mlp.2."), ("w1.", "w2.")])
+def test_maps_that_are_each_others_transpose_keep_their_shapes(
+    layout: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    (case,) = [c for c in CASES if c.name == layout]
+    rng = np.random.default_rng(1)
+    parts: Parts = {}
+    for layer in range(3):
+        for name, shape in zip(names, ((64, 256), (256, 64)), strict=True):
+            parts |= parts_of(case, rng.normal(0, 0.05, shape), f"blocks.{layer}.{name}")[1]
+    tensors, _ = opened(tmp_path, parts)
+    assert [t.info.shape for t in tensors] == [(64, 256), (256, 64)] * 3
+    for tensor in tensors:
+        values(tmp_path, tensor, 3, 2)
+
+
 def test_a_layer_that_lies_about_its_shape_is_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     (case,) = [c for c in CASES if c.name == "bnb-nf4"]
