@@ -114,7 +114,7 @@ def in_shard(repo_id: str, shard: int, n_shards: int) -> bool:
 
 def fetch_dna(reader: HubReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
     """Compute the DNA of one Hub model. Raises HubdnaError."""
-    return read_dna(snapshot.ref, reader, hub_weight_files(reader, snapshot), level)
+    return read_dna(snapshot.ref, reader, hub_weight_files(reader, snapshot), level, snapshot.config)
 
 
 def hub_weight_files(reader: HubReader, snapshot: Snapshot) -> list[str]:
@@ -155,7 +155,7 @@ def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: _Known) -> _Fe
         e = original.entry
         entry = _entry(snapshot, level, reader, e.dna, e.n_genes, e.content, e.weights_sha256)
         return _Fetched(entry, original.data, is_copy=True)
-    dna = read_dna(snapshot.ref, reader, files, level)
+    dna = read_dna(snapshot.ref, reader, files, level, snapshot.config)
     data = codec.encode(dna)
     entry = _entry(snapshot, level, reader, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
     fetched = _Fetched(entry, data)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hubdna.crawl import fetch_dna, model_files
 from hubdna.dna import codec
@@ -110,7 +112,17 @@ def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
     files = _listing(path)
     reader = LocalReader(path)
     chosen = model_files(choose(files, lambda name: reader.read(name, 0, MAX_HEADER + 1)), str(ref))
-    return Loaded(Snapshot(ref, files), read_dna(ref, reader, chosen, level))
+    config = _config(reader) if "config.json" in files else None
+    return Loaded(Snapshot(ref, files, config), read_dna(ref, reader, chosen, level, config))
+
+
+def _config(reader: LocalReader) -> dict[str, Any] | None:
+    """config.json, if it is a sound JSON object of reasonable size; only ever a hint."""
+    try:
+        found = json.loads(reader.read("config.json", 0, MAX_CARD))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _listing(folder: Path) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,20 @@ from hubdna.dna.plan import BUDGETS, Budget
 from hubdna.errors import NoGenesError
 from hubdna.records import Dna, Gene, ModelRef, ReadLevel, Skipped
 from hubdna.sources import formats, safetensors
+from hubdna.sources.formats import Opened
 from hubdna.sources.interface import MERGE_GAP, ByteReader, Tensor, read_units
 
 SCHEME = f"weight-1/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8"
 """Names every parameter that changes a result. Two schemes never mix."""
 
 
-def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: ReadLevel = "standard") -> Dna:
+def read_dna(
+    ref: ModelRef,
+    reader: ByteReader,
+    files: Sequence[str],
+    level: ReadLevel = "standard",
+    config: dict[str, Any] | None = None,
+) -> Dna:
     """Compute the weight DNA of one model.
 
     Args:
@@ -32,6 +40,7 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
         reader: gives byte ranges; its counters say what it cost.
         files: the weights files in shard order.
         level: how much to read.
+        config: config.json, a hint for quantised layouts only.
 
     Raises:
         FormatError: a file is not what it claims to be.
@@ -40,8 +49,9 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
         HubError: the bytes could not be had.
     """
     before = reader.n_bytes, reader.n_requests
-    skipped: list[Skipped] = []
-    tensors, whole = _open(reader, files, BUDGETS[level], skipped)
+    opened, whole = _open(reader, files, BUDGETS[level])
+    tensors, _ = formats.compose(opened, reader, config, BUDGETS[level].n_requests // 4)
+    skipped = [note for one in opened for note in one.skipped]
     usable = [t for t in tensors if t.quantised or t.info.dtype in safetensors.FLOATS]
     axes = roles.testable_axes([t.info for t in usable])
     budget = BUDGETS[level].less(reader.n_bytes - before[0], reader.n_requests - before[1])
@@ -59,25 +69,21 @@ def read_dna(ref: ModelRef, reader: ByteReader, files: Sequence[str], level: Rea
     )  # fmt: skip
 
 
-def _open(
-    reader: ByteReader, files: Sequence[str], budget: Budget, skipped: list[Skipped]
-) -> tuple[list[Tensor], bool]:
+def _open(reader: ByteReader, files: Sequence[str], budget: Budget) -> tuple[list[Opened], bool]:
     """Directories of as many files as the budget is meant for, and whether the whole model fits it."""
     limits = budget.n_requests // 2, budget.n_bytes // 2  # of a walk; the other half is for weights
     opened = [formats.open_file(reader, files[0], *limits)]
-    first = _size(opened[0].tensors)  # not the file's size: ONNX keeps large weights beside it
+    first = _size(opened)  # not the file's size: ONNX keeps large weights beside it
     fits = first * len(files) <= budget.n_bytes and 2 * len(files) <= budget.n_requests
     if fits or budget.n_requests >= 16:  # else a small read, which stays in the first shard
         opened += [formats.open_file(reader, file, *limits) for file in files[1:]]
-    tensors = [t for one in opened for t in one.tensors]
-    skipped += [note for one in opened for note in one.skipped]
-    whole = len(opened) == len(files) and all(one.complete for one in opened)
+    complete = len(opened) == len(files) and all(one.complete for one in opened)
     affordable = reader.n_requests + len(files) <= budget.n_requests
-    return tensors, whole and affordable and _size(tensors) + reader.n_bytes <= budget.n_bytes
+    return opened, complete and affordable and _size(opened) + reader.n_bytes <= budget.n_bytes
 
 
-def _size(tensors: list[Tensor]) -> int:
-    return sum(t.n_bytes(t.n_units) for t in tensors)
+def _size(opened: list[Opened]) -> int:
+    return sum(t.n_bytes(t.n_units) for one in opened for t in one.tensors)
 
 
 def _why_none(

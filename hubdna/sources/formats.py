@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from hubdna.errors import NoWeightsError
 from hubdna.records import Skipped
@@ -21,7 +22,7 @@ class Opened:
 
 
 def _safetensors(reader: ByteReader, filename: str) -> Opened:
-    return Opened(layouts.compose(safetensors.read_tensors(reader, filename))[0])
+    return Opened(safetensors.read_tensors(reader, filename))
 
 
 def _torch(reader: ByteReader, filename: str) -> Opened:
@@ -32,6 +33,26 @@ def _torch(reader: ByteReader, filename: str) -> Opened:
 
 def _gguf(reader: ByteReader, filename: str) -> Opened:
     return Opened(gguf_file.read_tensors(reader, filename))
+
+
+def compose(
+    opened: list[Opened], reader: ByteReader, config: dict[str, Any] | None, max_peeks: int
+) -> tuple[list[Tensor], str | None]:
+    """Put the shards' tensors together; groups of packed weights and scales become weights, also across shards.
+
+    Args:
+        opened: the shards.
+        reader: some layouts keep a shape in a tiny tensor.
+        config: config.json, a hint where shapes fit several layouts.
+        max_peeks: tiny tensors that may be read, a request each.
+
+    Returns:
+        The tensors, and the name of the quantised layout, if any.
+    """
+    tensors = [tensor for one in opened for tensor in one.tensors]
+    if not all(t.info.filename.endswith(".safetensors") for t in tensors):
+        return tensors, None
+    return layouts.compose(tensors, config, reader, max_peeks)
 
 
 READERS: dict[str, Callable[[ByteReader, str], Opened]] = {
