@@ -5,6 +5,7 @@ import collections
 import os
 import pickle
 import pickletools
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ PLAIN = st.recursive(
 
 @given(PLAIN, st.integers(0, 5))
 def test_plain_values_come_back(value: Any, protocol: int) -> None:
-    if protocol < 3 and b"_codecs" in pickle.dumps(value, protocol):
-        return  # bytes are a call of _codecs.encode there
+    if protocol < 3 and {b"_codecs", b"__builtin__"} & set(re.findall(rb"c(\w+)\n", pickle.dumps(value, protocol))):
+        return  # bytes are a call there
     if protocol == 0 and "\\" in repr(value):
         return
     assert pickles.load(pickle.dumps(value, protocol), "x") == value
