@@ -201,6 +201,11 @@ def _collect(index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: 
             index.skip(snapshot.ref, str(error), permanent=isinstance(error, SourceError))  # holds for this commit
             yield Step(snapshot.ref.repo_id, "skipped", str(error))
             continue
+        except Exception as error:  # a defect of ours, met by one model, must not end the crawl of a million others
+            reason = f"internal error, please report it: {type(error).__name__}: {str(error)[:200]}"
+            index.skip(snapshot.ref, reason, permanent=False)
+            yield Step(snapshot.ref.repo_id, "skipped", reason)
+            continue
         entry = fetched.entry
         index.add(entry, fetched.data)
         if not fetched.is_copy and entry.weights_sha256:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -77,9 +79,19 @@ def _open(reader: ByteReader, files: Sequence[str], budget: Budget) -> tuple[lis
     fits = first * len(files) <= budget.n_bytes and 2 * len(files) <= budget.n_requests
     if fits or budget.n_requests >= 16:  # else a small read, which stays in the first shard
         opened += [formats.open_file(reader, file, *limits) for file in files[1:]]
+    if len({PurePosixPath(file).parent for file in files}) > 1:  # a pipeline: its components share tensor names
+        opened = [_named_by_folder(one) for one in opened]
     complete = len(opened) == len(files) and all(one.complete for one in opened)
     affordable = reader.n_requests + len(files) <= budget.n_requests
     return opened, complete and affordable and _size(opened) + reader.n_bytes <= budget.n_bytes
+
+
+def _named_by_folder(opened: Opened) -> Opened:
+    def renamed(tensor: Tensor) -> Tensor:
+        folder = PurePosixPath(tensor.info.filename).parent
+        return replace(tensor, info=replace(tensor.info, name=f"{folder}/{tensor.info.name}"))
+
+    return replace(opened, tensors=[renamed(tensor) for tensor in opened.tensors])
 
 
 def _size(opened: list[Opened]) -> int:

@@ -60,7 +60,7 @@ def role_of(info: TensorInfo) -> str:
 
 def layer_of(name: str) -> int:
     """First number between separators of a tensor's name, or -1."""
-    found = re.search(r"(?:^|[._/])(\d+)(?:[._/]|$)", name)
+    found = re.search(r"(?:^|[._/])([0-9]{1,9})(?:[._/]|$)", name)
     return int(found[1]) if found else -1
 
 
@@ -72,7 +72,8 @@ def component_of(name: str) -> str:
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """Sort key under which layer 2 comes before layer 10."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
+    parts = re.split(r"([0-9]{1,18})", name)
+    return tuple((int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts))
 
 
 def token_table(infos: Sequence[TensorInfo]) -> TensorInfo | None:

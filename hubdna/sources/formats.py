@@ -63,6 +63,8 @@ READERS: dict[str, Callable[[ByteReader, str], Opened]] = {
     ".pth": _torch,
     ".ckpt": _torch,
     ".jit": _torch,
+    ".torchscript": _torch,
+    ".ptl": _torch,
 }
 """By the end of the file name. ONNX stands apart: its walk takes a budget."""
 
