@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,11 +125,16 @@ def _config(reader: LocalReader) -> dict[str, Any] | None:
 
 
 def _listing(folder: Path) -> tuple[str, ...]:
-    """Files of a folder and its folders, as a repository lists them; hidden ones are not part of it."""
+    """Files of a folder and of the folders in it (components, `onnx/`), as a repository lists them; no hidden ones.
+
+    Not deeper: a folder of models, `org/name/...`, is no model.
+    """
     found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [(Path(place) / f).relative_to(folder).as_posix() for f in files if not f.startswith(".")]
-        if len(found) > MAX_FILES:
-            raise UsageError(f"{folder}: more than {MAX_FILES} files; name the model's own folder")
+    for pattern in ("*", "*/*"):
+        for path in folder.glob(pattern):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and not name.startswith(".") and "/." not in name:
+                found.append(name)
+            if len(found) > MAX_FILES:
+                raise UsageError(f"{folder}: more than {MAX_FILES} files; name the model's own folder")
     return tuple(sorted(found))

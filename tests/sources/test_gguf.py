@@ -19,7 +19,7 @@ from hubdna.dna.roles import layer_of, role_of, token_table
 from hubdna.errors import FormatError, NoGenesError, SourceError
 from hubdna.evidence.compare import compare_dna
 from hubdna.records import ModelRef, Verdict
-from hubdna.sources import formats, gguf_file
+from hubdna.sources import gguf_file
 from hubdna.sources.gguf_blocks import BlockType, block_types
 from hubdna.sources.interface import LocalReader, Tensor, read_units
 from hubdna.sources.safetensors import FLOATS
@@ -33,11 +33,6 @@ import write_gguf  # noqa: E402
 KINDS = {t.name: t for t in block_types().values()}
 READABLE = sorted(t.name for t in KINDS.values() if t.readable)
 WRITABLE = ["BF16", "F16", "F32", "MXFP4", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "TQ1_0", "TQ2_0"]
-
-
-@pytest.fixture(autouse=True)
-def wired(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(formats.READERS, ".gguf", gguf_file.read_tensors)
 
 
 def opened(folder: Path, content: bytes, name: str = "m.gguf") -> list[Tensor]:
@@ -296,9 +291,8 @@ from pathlib import Path
 from hubdna.dna.read import read_dna
 from hubdna.errors import SourceError
 from hubdna.records import ModelRef
-from hubdna.sources import formats, gguf_file
+from hubdna.sources import gguf_file
 from hubdna.sources.interface import LocalReader
-formats.READERS[".gguf"] = gguf_file.read_tensors
 folder, level = Path(sys.argv[1]), sys.argv[2]
 reader, begin = LocalReader(folder), time.perf_counter()
 try:

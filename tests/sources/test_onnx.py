@@ -15,7 +15,7 @@ from hubdna.dna.read import read_dna
 from hubdna.errors import FormatError, NotFoundError, SourceError
 from hubdna.evidence.compare import compare_dna
 from hubdna.records import Dna, ModelRef, Verdict
-from hubdna.sources import formats, onnx_file, safetensors
+from hubdna.sources import onnx_file, safetensors
 from hubdna.sources.interface import LocalReader, Tensor, read_units
 from hubdna.sources.onnx_file import open_file, read_tensors
 from hubdna.verdict import judge
@@ -106,10 +106,6 @@ class TestReferenceFiles:
 
 
 class TestLineage:
-    @pytest.fixture(autouse=True)
-    def _wired(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(formats.READERS, ".onnx", read_tensors)
-
     def dna(self, filename: str) -> Dna:
         return read_dna(ModelRef(f"./{filename}"), LocalReader(DATA), [filename])
 
