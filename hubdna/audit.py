@@ -10,14 +10,17 @@ from dataclasses import dataclass, field, replace
 from hubdna import __version__
 from hubdna.card import claim_of_data, read_claim
 from hubdna.dna.read import SCHEME
-from hubdna.errors import CardError, HubdnaError
+from hubdna.errors import CardError, HubdnaError, NotFoundError, UsageError
 from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Claim, ModelRef, Provenance, Skipped, Verdict
+from hubdna.records import Audit, Claim, Dna, ModelRef, Provenance, Skipped, Verdict
 from hubdna.rules import RULES, Case, Declared
 from hubdna.search import nearest, retest
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import judge
+
+MAX_BASES_KEPT = 32
+"""Declared bases outside the index whose DNA is kept between audits: 10 MB each."""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Auditor:
     foundations: frozenset[str] = frozenset()
     k: int = 10
     bases: dict[str, frozenset[str]] = field(init=False)
+    _read: dict[str, Dna] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         declared: dict[str, set[str]] = defaultdict(set)
@@ -91,4 +95,19 @@ class Auditor:
         entry: Entry | None = self.index.get(base)
         if entry is not None:
             return retest(model.dna, entry, self.index, self.loader.rows)
-        return judge(compare_dna(model.dna, self.loader.load(ModelRef.parse(base), None).dna))
+        if base not in self._read:  # many models declare one base
+            if len(self._read) >= MAX_BASES_KEPT:
+                self._read.pop(next(iter(self._read)))
+            self._read[base] = self.loader.load(_hub_ref(base), None).dna
+        return judge(compare_dna(model.dna, self._read[base]))
+
+
+def _hub_ref(base: str) -> ModelRef:
+    """A card's word for a model on the Hub; never a path on this machine. Raises NotFoundError."""
+    try:
+        ref = ModelRef.parse(base)
+    except UsageError:
+        raise NotFoundError(f"{base}: not the name of a model on the Hub") from None
+    if ref.is_local:
+        raise NotFoundError(f"{base}: a path on the author's machine, not the name of a model on the Hub")
+    return ref

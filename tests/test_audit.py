@@ -129,3 +129,31 @@ def test_a_finding_carries_line_evidence_and_patch() -> None:
     assert finding.line == 3 and finding.evidence
     assert finding.patch is not None and "+base_model: big/base" in finding.patch.diff
     assert "shares its origin with big/base" in finding.message and "derived" not in finding.message
+
+
+def test_a_foundation_model_that_was_uploaded_anew_is_not_accused() -> None:
+    earlier = (match("some/child", "2026-01"),)
+    bases = {"some/child": frozenset({"some/grandchild"})}
+    assert findings(matches=earlier, bases=bases, foundations=frozenset({"me/model"})) == []
+    assert findings(matches=earlier, bases=bases) == [("HD001", "warning")]
+
+
+def test_identical_bits_need_no_correlation_to_be_close() -> None:
+    copy = (match("big/base", "2026-01", origin="identical", similarity=None),)
+    assert findings(matches=copy, foundations=frozenset({"big/base"})) == [("HD001", "warning")]
+
+
+@pytest.mark.parametrize("base", ["../../etc/passwd", "/etc/passwd", "./model", "not a name", "a/b/c"])
+def test_a_card_cannot_make_the_auditor_read_local_files(base: str, demo_models, tmp_path) -> None:
+    from hubdna.audit import Auditor
+    from hubdna.models import Loader
+    from hubdna.store import IndexDir
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").symlink_to(demo_models / "pixelworks/vit-digits/model.safetensors")
+    (folder / "README.md").write_text(f"---\nbase_model: {base!r}\n---\n")
+    with IndexDir(tmp_path / "index", create=True) as index:
+        (audit,) = Auditor(index, Loader("http://127.0.0.1:9")).audit([ModelRef(str(folder))])
+    (finding,) = audit.findings
+    assert finding.rule_id == "HD003" and "not the name of a model" in finding.message

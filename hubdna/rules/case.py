@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hubdna.card import patch_base_model
 from hubdna.records import CardPatch, Claim, Match, ModelRef, Verdict
+from hubdna.verdict import SEED_SIMILARITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Case:
     def is_likely_parent(self, match: Match) -> bool:
         """Whether a match is more likely this model's parent than its child. Origin itself has no direction."""
         return self.is_earlier(match) and self.is_known_base(match.ref.repo_id, besides=self.ref.repo_id)
+
+    @staticmethod
+    def is_close(match: Match) -> bool:
+        """Whether a shared seed is no explanation: the same bits, or weights that correlate by 0.5 and more."""
+        return match.verdict.origin == "identical" or (match.verdict.similarity or 0) >= SEED_SIMILARITY
 
     def declares_us(self, match: Match) -> bool:
         """Whether a match's own card names this model as its base."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from hubdna.records import Finding, Match, Severity
 from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
-from hubdna.verdict import SEED_SIMILARITY
 
 
 def undeclared_base(case: Case) -> Iterator[Finding]:
@@ -15,14 +14,14 @@ def undeclared_base(case: Case) -> Iterator[Finding]:
 
     `warning` when the other model is on the foundation list or is others' declared base, and was published earlier;
     `info` when neither side is likely to be the parent, or the weights correlate so little that a shared seed could
-    explain it. The likely parent receives nothing.
+    explain it. The likely parent receives nothing, and a foundation model never does: it may have been uploaded anew.
     """
-    if case.claim.base_models:
+    if case.claim.base_models or case.ref.repo_id in case.foundations:
         return
     parents = [m for m in case.relatives if case.is_likely_parent(m)]
     if parents:
         match = parents[0]
-        yield _finding(case, match, "warning" if (match.verdict.similarity or 0) >= SEED_SIMILARITY else "info")
+        yield _finding(case, match, "warning" if case.is_close(match) else "info")
         return
     if case.is_known_base(case.ref.repo_id, besides=case.ref.repo_id):
         return

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from hubdna.records import Finding, Match, Severity
 from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
-from hubdna.verdict import SEED_SIMILARITY
 
 
 def wrong_base(case: Case) -> Iterator[Finding]:
@@ -19,8 +18,8 @@ def wrong_base(case: Case) -> Iterator[Finding]:
         return
     likely = [m for m in others if case.is_likely_parent(m)]
     match = (likely or others)[0]
-    close = (match.verdict.similarity or 0) >= SEED_SIMILARITY
-    yield _finding(case, refuted[0].repo_id, match, "warning" if likely and close else "info")
+    severity: Severity = "warning" if likely and case.is_close(match) else "info"
+    yield _finding(case, refuted[0].repo_id, match, severity)
 
 
 def _finding(case: Case, declared: str, match: Match, severity: Severity) -> Finding:
