@@ -171,6 +171,14 @@ def _text(raw: bytes | None) -> Any:
         return raw.decode("latin-1")  # what Python 2 wrote
 
 
+def _escaped(raw: bytes) -> str:
+    """Text of protocol 0: Latin-1 with escapes for everything beyond."""
+    try:
+        return raw.decode("raw-unicode-escape")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def _whole(raw: bytes | None) -> Any:
     return TOO_LONG if raw is None or len(raw) > MAX_INT else int.from_bytes(raw, "little", signed=True)
 
@@ -357,7 +365,7 @@ _OPCODES: dict[int, Callable[[_Machine], None]] = {
     ord("J"): _int_of(4, signed=True), ord("K"): _int_of(1), ord("M"): _int_of(2),
     0x8A: _push(lambda m: _whole(m.sized(1))), 0x8B: _push(lambda m: _whole(m.sized(4))),
     ord("F"): _push(lambda m: float(m.line())), ord("G"): _push(lambda m: struct.unpack(">d", m.take(8))[0]),
-    ord("S"): _push(lambda m: _text(m.line().strip(b"\"'"))), ord("V"): _push(lambda m: _text(m.line())),
+    ord("S"): _push(lambda m: _text(m.line().strip(b"\"'"))), ord("V"): _push(lambda m: _escaped(m.line())),
     ord("X"): _text_of(4), 0x8C: _text_of(1), 0x8D: _text_of(8), ord("T"): _text_of(4), ord("U"): _text_of(1),
     ord("B"): _bytes_of(4), ord("C"): _bytes_of(1), 0x8E: _bytes_of(8), 0x96: _bytes_of(8),
     ord("}"): _empty(dict), ord("]"): _empty(list), 0x8F: _empty(list),
