@@ -59,6 +59,9 @@ class Auditor:
                 yield replace(self._audit_one(ref), provenance=provenance)
             except HubdnaError as error:
                 yield Audit(ref, Claim(), (), (), provenance, (Skipped(str(ref), str(error)),))
+            except Exception as error:  # a defect of ours, met by one model, must not cost the others their audit
+                reason = f"internal error, please report it: {type(error).__name__}: {str(error)[:200]}"
+                yield Audit(ref, Claim(), (), (), provenance, (Skipped(str(ref), reason),))
 
     def _audit_one(self, ref: ModelRef) -> Audit:
         model = self.loader.load(ref, self.index)
@@ -70,7 +73,9 @@ class Auditor:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
             return Audit(model.snapshot.ref, claim, matches, (), None, tuple(skipped))
         others = tuple(m for m in matches if not (ref.is_local and m.verdict.origin == "identical"))  # ourselves
-        case = Case(ref, claim, card, model.snapshot.created_at, others, declared, self.foundations, self.bases)
+        case = Case(
+            model.snapshot.ref, claim, card, model.snapshot.created_at, others, declared, self.foundations, self.bases
+        )
         findings = tuple(f for rule in RULES.values() for f in rule(case))
         return Audit(model.snapshot.ref, claim, matches, findings, None, tuple(skipped))
 

@@ -13,10 +13,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Literal
 
+from hubdna import __version__
 from hubdna.card import claim_of_data
 from hubdna.dna import codec
-from hubdna.dna.read import read_dna
-from hubdna.errors import HubdnaError, NoWeightsError, SourceError
+from hubdna.dna.read import SCHEME, read_dna
+from hubdna.errors import FormatError, HubdnaError, IndexDirError, NoWeightsError, SourceError
 from hubdna.hub import Hub, HubReader
 from hubdna.records import Dna, ModelRef, ReadLevel, Skipped, Snapshot
 from hubdna.sources.choice import Choice, choose
@@ -89,11 +90,11 @@ def crawl(
                     continue
                 running[pool.submit(_fetch, hub, snapshot, level, known)] = snapshot
                 if len(running) >= 2 * workers:
-                    yield from _collect(index, running, known)
+                    yield from _collect(index, running, known, level)
             while running:
-                yield from _collect(index, running, known)
+                yield from _collect(index, running, known, level)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
     index.sync()
     index.catalogue.set_about("crawl", "finished")
 
@@ -133,18 +134,31 @@ def model_files(choice: Choice, subject: str) -> list[str]:
     return list(choice.files)
 
 
+def has_model(snapshot: Snapshot) -> bool:
+    """Whether a repository seems to hold a model that can be read; from its file names."""
+    try:
+        return choose(snapshot.files).kind not in ("adapter", "none")
+    except FormatError:
+        return False
+
+
 def _settle_without_reading(index: IndexDir, snapshot: Snapshot, level: ReadLevel, private: bool) -> Step | None:
     ref = snapshot.ref
     entry = index.get(ref.repo_id)
-    if entry is not None and entry.ref.sha == ref.sha and entry.read == level:
+    if entry is not None and entry.ref.sha == ref.sha and entry.read == level and index.has_dna(entry):
         return Step(ref.repo_id, "unchanged")
-    if index.catalogue.skipped_for_good(ref):
+    if index.catalogue.skipped_for_good(ref, _circumstances(level)):
         return Step(ref.repo_id, "unchanged")
     if (snapshot.gated or snapshot.private) and not private:
         reason = f"{'private' if snapshot.private else 'gated'}: stays out unless its owner asks (--private)"
         index.skip(ref, reason, permanent=False)
         return Step(ref.repo_id, "skipped", reason)
     return None
+
+
+def _circumstances(level: ReadLevel) -> str:
+    """What a lasting reason depends on besides the commit: another read level or version may succeed."""
+    return f"{level} {SCHEME} {__version__}"
 
 
 def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: _Known) -> _Fetched:
@@ -190,7 +204,9 @@ def _entry(
     )  # fmt: skip
 
 
-def _collect(index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: _Known) -> Iterator[Step]:
+def _collect(
+    index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: _Known, level: ReadLevel
+) -> Iterator[Step]:
     """Wait for at least one model and store what is done."""
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
@@ -198,7 +214,8 @@ def _collect(index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: 
         try:
             fetched = future.result()
         except HubdnaError as error:
-            index.skip(snapshot.ref, str(error), permanent=isinstance(error, SourceError))  # holds for this commit
+            lasting = isinstance(error, SourceError)
+            index.skip(snapshot.ref, str(error), permanent=lasting, circumstances=_circumstances(level))
             yield Step(snapshot.ref.repo_id, "skipped", str(error))
             continue
         except Exception as error:  # a defect of ours, met by one model, must not end the crawl of a million others
@@ -207,7 +224,13 @@ def _collect(index: IndexDir, running: dict[Future[_Fetched], Snapshot], known: 
             yield Step(snapshot.ref.repo_id, "skipped", reason)
             continue
         entry = fetched.entry
-        index.add(entry, fetched.data)
+        try:
+            index.add(entry, fetched.data)
+        except IndexDirError as error:  # its original was replaced while this copy was on its way
+            known.pop(entry.weights_sha256, None)
+            index.skip(entry.ref, str(error), permanent=False)
+            yield Step(entry.ref.repo_id, "skipped", str(error))
+            continue
         if not fetched.is_copy and entry.weights_sha256:
             known[entry.weights_sha256] = _Fetched(entry, None)
         yield Step(entry.ref.repo_id, "copy" if fetched.is_copy else "stored", None, entry.n_bytes, entry.n_requests)

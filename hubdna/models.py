@@ -66,8 +66,7 @@ class Loader:
         try:
             snapshot = self.hub.snapshot(ref)
         except NotFoundError as error:
-            hint = f" (did you mean ./{ref.repo_id}?)" if Path(ref.repo_id).exists() else ""
-            raise NotFoundError(f"{error}{hint}") from None
+            raise NotFoundError(f"{error}; a folder here is named with ./ in front") from None
         entry = index.get(ref.repo_id) if index else None
         if index and entry and entry.ref.sha == snapshot.ref.sha:
             dna = index.dna(entry)

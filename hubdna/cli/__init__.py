@@ -36,15 +36,21 @@ app.command("localhub", epilog=localhub.EXAMPLES)(localhub.localhub)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 
 
+def _say(error: HubdnaError) -> None:
+    """One message on stderr; names in it are other people's, so control characters go."""
+    text = "".join(c if c.isprintable() else " " for c in str(error))
+    print(f"hubdna: {text}", file=sys.stderr)  # noqa: T201
+
+
 def main() -> None:
     """Run the command line; the only place where errors become messages and exit codes."""
     try:
         app()
     except UsageError as error:
-        print(f"hubdna: {error}", file=sys.stderr)  # noqa: T201
+        _say(error)
         raise SystemExit(EXIT_USAGE) from None
     except HubdnaError as error:
-        print(f"hubdna: {error}", file=sys.stderr)  # noqa: T201
+        _say(error)
         raise SystemExit(EXIT_UNFINISHED) from None
     except KeyboardInterrupt:
         print("hubdna: interrupted; what was stored stays, run it again to go on", file=sys.stderr)  # noqa: T201

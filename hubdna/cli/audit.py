@@ -57,7 +57,7 @@ def audit(
     with open_index(index) as store:
         auditor = Auditor(store, Loader(endpoint, token, read.value), frozenset(foundations()))
         done = list(track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True))
-        console.print(f"Looked in {describe(store)}.", highlight=False)
+        console.print(f"Looked in {describe(store)}.", highlight=False, markup=False)
     emit(format, output, lambda: text.audits(done), lambda: json.audits(done))
     severities = list(FailOn)
     worst = [

@@ -43,6 +43,7 @@ def crawl(
     """Crawl models into an index: parallel, resumable, polite; run it again to go on where it stopped."""
     from hubdna.crawl import in_shard, resolve
     from hubdna.hub import Hub
+    from hubdna.records import Skipped
     from hubdna.seed import user_index
     from hubdna.store import IndexDir
 
@@ -51,9 +52,8 @@ def crawl(
     if list_file:
         models = resolve(hub, [n for n in _listed(list_file) if in_shard(n, number - 1, count)][:limit])
     else:
-        models = (
-            s for s in hub.models(tuple(filter or ()), author, limit) if in_shard(s.ref.repo_id, number - 1, count)
-        )
+        listed = hub.models(tuple(filter or ()), author, limit)
+        models = (s for s in listed if isinstance(s, Skipped) or in_shard(s.ref.repo_id, number - 1, count))
     place = index or user_index()
     if plan:
         _plan(models, place, read)
@@ -96,15 +96,16 @@ def _run(
         progress.update(task, total=counts.total())
     said = ", ".join(f"{counts[o]} {o}" for o in ("stored", "copy", "unchanged", "skipped") if counts[o]) or "no models"
     console.print(
-        f"{said}; {n_bytes / 1e6:.2f} MB read; index {store.path} holds {sum(1 for _ in store.entries())} models"
+        f"{said}; {n_bytes / 1e6:.2f} MB read; index {store.path} holds {sum(1 for _ in store.entries())} models",
+        markup=False,
     )
 
 
 def _plan(models: Iterator[Snapshot | Skipped], place: Path, read: Read) -> None:
     """Count what a crawl would read; writes nothing."""
+    from hubdna.crawl import has_model
     from hubdna.dna.plan import BUDGETS
     from hubdna.records import Skipped
-    from hubdna.sources.choice import choose
     from hubdna.store import IndexDir
 
     there: dict[str, str | None] = {}
@@ -118,7 +119,7 @@ def _plan(models: Iterator[Snapshot | Skipped], place: Path, read: Read) -> None
             continue
         if snapshot.ref.repo_id in there and there[snapshot.ref.repo_id] == snapshot.ref.sha:
             have += 1
-        elif choose(snapshot.files).kind not in ("adapter", "none"):
+        elif has_model(snapshot):
             todo += 1
         else:
             without += 1

@@ -26,6 +26,9 @@ from hubdna.sources.interface import MERGE_GAP, ByteReader, Tensor, read_units
 
 SCHEME = f"weight-1/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8"
 """Names every parameter that changes a result. Two schemes never mix."""
+MIN_DIGESTED, MIN_DISTINCT = 0.9, 64
+"""Equal digests mean equal models only if most bytes were digested (integer buffers may be left out) and some tensor
+holds 64 different values: empty or constant tensors are equal in models that share nothing."""
 
 
 def read_dna(
@@ -59,14 +62,14 @@ def read_dna(
     budget = BUDGETS[level].less(reader.n_bytes - before[0], reader.n_requests - before[1])
     if whole:
         found, anchors, content = _read_whole(reader, usable, axes, budget, skipped)
+        content = content if _stands_for_all(usable, opened) else None
     else:
         found, anchors, content = *_read_parts(reader, usable, axes, budget, level, skipped), None
     if not found and (content is None or any("NaN" in s.reason for s in skipped)):
         raise NoGenesError(f"{ref}: no testable units: {_why_none(tensors, usable, axes, skipped)}")
     found.sort(key=lambda g: (roles.natural(g.tensor), g.axis))
-    sha256 = tuple(reader.sha256(f) or "" for f in files)
     return Dna(
-        ref, SCHEME, tuple(found), anchors, content, len(tensors), sha256 if any(sha256) else (),
+        ref, SCHEME, tuple(found), anchors, content, len(tensors), _file_hashes(reader, files, opened),
         reader.n_bytes - before[0], reader.n_requests - before[1], tuple(skipped),
     )  # fmt: skip
 
@@ -98,6 +101,22 @@ def _size(opened: list[Opened]) -> int:
     return sum(t.n_bytes(t.n_units) for one in opened for t in one.tensors)
 
 
+def _stands_for_all(usable: list[Tensor], opened: list[Opened]) -> bool:
+    """Whether the digest of the usable tensors may speak for the model: nine tenths of its bytes are in it."""
+    read = sum(t.n_bytes(t.n_units) for t in usable)
+    lost = any(note.reason != formats.NOT_THE_MODEL for one in opened for note in one.skipped)
+    return read >= MIN_DIGESTED * max(_size(opened), 1) and not lost
+
+
+def _file_hashes(reader: ByteReader, files: Sequence[str], opened: list[Opened]) -> tuple[str, ...]:
+    """Hashes of the weights files, if weights lie nowhere else (ONNX keeps large ones in files beside the graph)."""
+    beside = {name for one in opened for t in one.tensors for name, _, _ in t.extents(0, t.n_units)} - set(files)
+    if beside or not all(one.complete for one in opened):
+        return ()
+    sha256 = tuple(reader.sha256(f) or "" for f in files)
+    return sha256 if any(sha256) else ()
+
+
 def _why_none(
     tensors: list[Tensor], usable: list[Tensor], axes: dict[str, tuple[int, ...]], skipped: list[Skipped]
 ) -> str:
@@ -119,17 +138,19 @@ def _read_whole(
     """Every tensor, one at a time: genes of all testable axes, the anchors, the digest of all bits."""
     found: list[Gene] = []
     digests: list[bytes] = []
+    informative = False
     anchors = None
     table = roles.token_table([t.info for t in tensors])
     everything = ((t, 0, t.n_units) for t in tensors)
     for tensor, weights in zip(tensors, read_units(reader, everything, MERGE_GAP), strict=True):
+        informative |= len(np.unique(weights.reshape(-1)[:4096])) >= MIN_DISTINCT
         digests.append(hashlib.blake2b(_layout_free(weights).tobytes(), digest_size=16).digest())
         if tensor.info is table:
             anchors = _anchors(weights[plan.anchor_start(len(weights)) :][: budget.n_anchors])
         for axis in axes.get(tensor.info.name, ()):
             cut = (slice(None),) * axis + (slice(genes.n_read(tensor.info.shape, axis)),)
             _collect(found, skipped, tensor, axis, weights[cut])
-    content = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest() if digests else None
+    content = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest() if informative else None
     return found, anchors, content
 
 

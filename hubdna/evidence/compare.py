@@ -89,6 +89,8 @@ def _is_quantised(genes: list[Gene]) -> bool:
 
 
 def _exact(a: Dna, b: Dna) -> str | None:
+    if a.content is not None and b.content is not None and a.content != b.content:
+        return None
     if a.weights_sha256 and all(a.weights_sha256) and a.weights_sha256 == b.weights_sha256:
         return "file"
     return "content" if a.content is not None and a.content == b.content else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx2
-from huggingface_hub import HfApi, constants, set_client_factory
+from huggingface_hub import constants, get_session, set_client_factory
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -15,12 +17,14 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status
+from huggingface_hub.utils._pagination import paginate
 
 from hubdna.errors import GatedError, HubError, NotFoundError, UsageError
 from hubdna.hub.patience import N_TRIES, RETRIED, Throttle, TryAgainError, error_of, given_up
 from hubdna.hub.reader import HubReader, Link
-from hubdna.records import ModelRef, Snapshot
+from hubdna.records import ModelRef, Skipped, Snapshot
 
 _EXPAND: Any = ["author", "cardData", "config", "createdAt", "gated", "private", "sha", "siblings"]
 """All a crawl needs from a listing; `config` here spares a counted download."""
@@ -47,17 +51,25 @@ class Hub:
         if not self.endpoint.startswith(("http://", "https://")):
             raise UsageError(f"endpoint {self.endpoint!r}: expected an address that starts with http:// or https://")
         set_client_factory(lambda: _with_timeout(default_client_factory(), timeout))
-        self.api = HfApi(endpoint=self.endpoint, token=token, library_name="hubdna")
         self.link = Link(self.endpoint, token, httpx2.Client(timeout=timeout, follow_redirects=False), Throttle())
 
     def models(
         self, filters: tuple[str, ...] = (), author: str | None = None, limit: int | None = None
-    ) -> Iterator[Snapshot]:
-        """Yield models of a listing. Raises HubError when a page cannot be had."""
-        pages = self.api.list_models(filter=list(filters) or None, author=author, limit=limit, expand=_EXPAND)
-        rows = iter(pages)
-        while (info := self._next_row(rows)) is not None:
-            yield _snapshot(info, info.id, "main")
+    ) -> Iterator[Snapshot | Skipped]:
+        """Yield models of a listing; a row that makes no sense is a Skipped. Raises HubError when a page cannot be had.
+
+        Rows are taken as JSON: the client's own classes refuse some malformed cards, and one such card would end the
+        listing for all models after it.
+        """
+        asked = {"filter": list(filters), "author": author, "limit": limit, "expand": _EXPAND}
+        params = {key: value for key, value in asked.items() if value}
+        headers = build_hf_headers(token=self.link.token, library_name="hubdna")
+        rows = islice(paginate(f"{self.endpoint}/api/models", params, headers), limit)
+        while (row := self._next_row(rows)) is not None:
+            try:
+                yield _snapshot(row, "main")
+            except HubError as error:
+                yield Skipped("a row of the listing", str(error))
 
     def _next_row(self, rows: Iterator[Any]) -> Any:
         """The client has retried each page already, and a generator that raised has ended: so no second try here."""
@@ -68,14 +80,14 @@ class Hub:
 
     def snapshot(self, ref: ModelRef) -> Snapshot:
         """Resolve a reference to a commit and its files. Raises NotFoundError, GatedError, HubError."""
-        return _snapshot(
-            self.patiently(
-                str(ref),
-                lambda: self.api.model_info(ref.repo_id, revision=ref.revision, expand=_EXPAND, timeout=20),
-            ),
-            ref.repo_id,
-            ref.revision,
-        )
+        return _snapshot(self.patiently(str(ref), lambda: self._model(ref)), ref.revision)
+
+    def _model(self, ref: ModelRef) -> Any:
+        url = f"{self.endpoint}/api/models/{ref.repo_id}/revision/{quote(ref.revision, safe='')}"
+        headers = build_hf_headers(token=self.link.token, library_name="hubdna")
+        response = get_session().get(url, params={"expand": _EXPAND}, headers=headers)
+        hf_raise_for_status(response)
+        return response.json()
 
     def reader(self, ref: ModelRef) -> HubReader:
         """Byte ranges of the files of one commit."""
@@ -120,17 +132,36 @@ def _translated(subject: str, call: Callable[[], T]) -> T:
         raise error_of(response.status_code, response.headers, subject) from None
     except RETRIED as error:
         raise TryAgainError(f"{type(error).__name__}: {error}") from None
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise HubError(f"{subject}: an answer that is not understood ({type(error).__name__})") from None
 
 
-def _snapshot(info: Any, repo_id: str, revision: str) -> Snapshot:
-    card = info.card_data.to_dict() if info.card_data is not None else None
+def _snapshot(row: Any, revision: str) -> Snapshot:
+    """A snapshot from the Hub's JSON; fields of a wrong type are absent. Raises HubError without name or commit."""
+    row = row if isinstance(row, dict) else {}
+    repo_id, sha = row.get("id"), row.get("sha")
+    if not isinstance(repo_id, str) or not _is_name(repo_id) or not isinstance(sha, str):
+        raise HubError(f"{ascii(repo_id)[:80]}: the Hub's answer holds no sound name and commit")
+    siblings = row.get("siblings")
+    names = [s.get("rfilename") for s in siblings if isinstance(s, dict)] if isinstance(siblings, list) else []
     return Snapshot(
-        ModelRef(repo_id, revision, info.sha),
-        tuple(s.rfilename for s in info.siblings or ()),
-        info.config if isinstance(info.config, dict) else None,
-        card,
-        info.created_at.isoformat() if info.created_at else None,
-        info.author or repo_id.partition("/")[0],
-        bool(info.gated),
-        bool(info.private),
+        ModelRef(repo_id, revision, sha),
+        tuple(name for name in names if isinstance(name, str)),
+        _if(dict, row.get("config")),
+        _if(dict, row.get("cardData")),
+        _if(str, row.get("createdAt")),
+        _if(str, row.get("author")) or repo_id.partition("/")[0],
+        bool(row.get("gated")),
+        bool(row.get("private")),
     )
+
+
+def _is_name(repo_id: str) -> bool:
+    try:
+        return not ModelRef.parse(repo_id).is_local
+    except UsageError:
+        return False
+
+
+def _if(kind: type[T], value: Any) -> T | None:
+    return value if isinstance(value, kind) else None

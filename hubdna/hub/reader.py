@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -25,7 +25,7 @@ class Link:
     """How a Hub is reached; shared by all readers and threads."""
 
     endpoint: str
-    token: str | None
+    token: str | None = field(repr=False)
     client: httpx2.Client
     throttle: Throttle
 
@@ -129,7 +129,7 @@ class HubReader:
     @contextmanager
     def _get(self, url: str, start: int, stop: int) -> Iterator[httpx2.Response]:
         headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-        if urlsplit(url).netloc == urlsplit(self.link.endpoint).netloc:  # the token never leaves the Hub's host
+        if urlsplit(url)[:2] == urlsplit(self.link.endpoint)[:2]:  # the token never leaves the Hub's scheme and host
             headers |= build_hf_headers(token=self.link.token, library_name="hubdna")
         with self.link.client.stream("GET", url, headers=headers) as response:
             yield response

@@ -26,18 +26,23 @@ _RELATIONS = {"converted": "under other names or in another layout", "cast": "on
 _WORDS = {"none": "", "likely": "likely ", "certain": "", "attested": "attested "}
 
 
+def clean(text: object) -> str:
+    """Text of others without terminal escapes or other control characters."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
 def dna(result: Dna) -> RenderableType:
     """A model's DNA at a glance."""
-    table = Table(title=f"Weight DNA of {escape(str(result.ref))}", title_justify="left")
+    table = Table(title=f"Weight DNA of {escape(clean(result.ref))}", title_justify="left")
     for column in ("layer", "role", "shape", "units", "tensor"):
         table.add_column(column, overflow="fold")
     for gene in result.genes[:40]:
         shape = "x".join(str(n) for n in gene.shape)
         layer = "" if gene.layer < 0 else str(gene.layer)
-        table.add_row(layer, gene.role, shape, f"{int(gene.live.sum())} of {gene.n_units}", escape(gene.tensor))
+        table.add_row(layer, gene.role, shape, f"{int(gene.live.sum())} of {gene.n_units}", escape(clean(gene.tensor)))
     more = f"... and {len(result.genes) - 40} more genes\n" if len(result.genes) > 40 else ""
     aside = ", ".join(f"{n} {reason}" for reason, n in result.reasons.items())
-    facts = f"{more}scheme   {result.scheme}\ncost     {cost(result.n_bytes_read, result.n_requests)}"
+    facts = f"{more}scheme   {clean(result.scheme)}\ncost     {cost(result.n_bytes_read, result.n_requests)}"
     return Group(table, Text(facts + (f"\nset aside  {aside}" if aside else "")))
 
 
@@ -45,14 +50,14 @@ def comparison(result: Comparison) -> RenderableType:
     """One pair, explained."""
     v = result.verdict
     lines = [
-        Text.assemble("A  ", (str(result.a), "bold")),
-        Text.assemble("B  ", (str(result.b), "bold")),
+        Text.assemble("A  ", (clean(result.a), "bold")),
+        Text.assemble("B  ", (clean(result.b), "bold")),
         Text(),
         Text.assemble("Verdict     ", (headline(v), _COLOURS[v.origin])),
         Text(f"            {_MEANINGS[v.origin]}"),
     ]
     if v.undecided_because:
-        lines.append(Text(f"because     {v.undecided_because}"))
+        lines.append(Text(f"because     {clean(v.undecided_because)}"))
     lines += [Text(f"{'rests on' if i == 0 else '':12}{line}") for i, line in enumerate(explain(v))]
     if v.similarity is not None:
         lines.append(
@@ -83,7 +88,7 @@ def direction(v: Verdict) -> str:
 
 def matches(ref: ModelRef, found: Sequence[Match], where: str, paid: tuple[int, int] = (0, 0)) -> RenderableType:
     """Relatives of one model; paid is (bytes, requests)."""
-    table = Table(title=f"Nearest relatives of {escape(str(ref))}", title_justify="left")
+    table = Table(title=f"Nearest relatives of {escape(clean(ref))}", title_justify="left")
     for column, justify in (
         ("#", "right"),
         ("model", "left"),
@@ -95,8 +100,8 @@ def matches(ref: ModelRef, found: Sequence[Match], where: str, paid: tuple[int, 
     for m in found:
         similarity = "" if m.verdict.similarity is None else f"{m.verdict.similarity:.3f}"
         verdict = Text(headline(m.verdict), _COLOURS[m.verdict.origin])
-        table.add_row(str(m.rank), escape(str(m.ref)), verdict, similarity, (m.created_at or "")[:10])
-    body: RenderableType = table if found else Text(f"No relatives of {ref} were found.")
+        table.add_row(str(m.rank), escape(clean(m.ref)), verdict, similarity, escape(clean(m.created_at or "")[:10]))
+    body: RenderableType = table if found else Text(f"No relatives of {clean(ref)} were found.")
     return Group(body, Text(f"Looked in {where}. Read {cost(*paid)}."))
 
 
@@ -114,7 +119,7 @@ def audits(results: Iterable[Audit]) -> RenderableType:
 
 
 def _audit(audit: Audit) -> RenderableType:
-    lines: list[RenderableType] = [Text(str(audit.ref), "bold")]
+    lines: list[RenderableType] = [Text(clean(audit.ref), "bold")]
     lines += [Text(f"  skipped: {skipped(s)}", "yellow") for s in audit.skipped]
     lines += [_finding(f) for f in audit.findings]
     if not audit.findings and not audit.skipped:
@@ -125,11 +130,15 @@ def _audit(audit: Audit) -> RenderableType:
 def _finding(finding: Finding) -> RenderableType:
     where = f"README.md:{finding.line}  " if finding.line else ""
     head = Text.assemble(
-        "  ", (f"{finding.rule_id} {finding.severity}", _COLOURS[finding.severity]), f"  {where}{finding.message}"
+        "  ",
+        (f"{finding.rule_id} {finding.severity}", _COLOURS[finding.severity]),
+        f"  {where}{clean(finding.message)}",
     )
-    evidence = [Text(f"      {line}", "dim") for line in finding.evidence]
-    patch = finding.patch.diff.splitlines()[2:] if finding.patch else []
-    diff = [Text(f"      {line}", "green" if line[0] == "+" else "red") for line in patch if line[:1] in ("+", "-")]
+    evidence = [Text(f"      {clean(line)}", "dim") for line in finding.evidence]
+    patch = finding.patch.diff.split("\n")[2:] if finding.patch else []
+    diff = [
+        Text(f"      {clean(line)}", "green" if line[0] == "+" else "red") for line in patch if line[:1] in ("+", "-")
+    ]
     return Group(head, *evidence, *diff)
 
 
@@ -146,7 +155,7 @@ def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> RenderableType:
 
 def skipped(one: Skipped) -> str:
     """`subject: reason`; most reasons name their subject themselves."""
-    return one.reason if one.reason.startswith(one.subject) else f"{one.subject}: {one.reason}"
+    return clean(one.reason if one.reason.startswith(one.subject) else f"{one.subject}: {one.reason}")
 
 
 def cost(n_bytes: int, n_requests: int) -> str:

@@ -16,7 +16,13 @@ def shared_origin(match: Match) -> str:
 
 def p_value(log10_p: float | None) -> str:
     """`p <= 1e-35`, or a dash."""
-    return "-" if log10_p is None else f"p <= 1e{math.ceil(log10_p)}" if log10_p < -1 else "p > 0.1"
+    return (
+        "-"
+        if log10_p is None
+        else f"p <= 1e{math.ceil(log10_p)}"
+        if log10_p < -1
+        else f"p <= {min(1.0, 10**log10_p):.1g}"
+    )
 
 
 def evidence_lines(match: Match) -> tuple[str, ...]:

@@ -12,10 +12,9 @@ from hubdna.rules.case import Case
 def wrong_base(case: Case) -> Iterator[Finding]:
     """`warning` when the other model is a likely parent and close, else `info`."""
     refuted = [d for d in case.declared if d.verdict is not None and d.verdict.origin == "no-evidence"]
-    supported = [d for d in case.declared if d.verdict is not None and d.verdict.origin in ("identical", "common")]
     others = [m for m in case.relatives if case.is_earlier(m) and not case.declares_us(m)]
-    if not refuted or supported or not others:
-        return
+    if not refuted or len(refuted) < len(case.declared) or not others:
+        return  # a base that could not be tested may be the right one
     likely = [m for m in others if case.is_likely_parent(m)]
     match = (likely or others)[0]
     severity: Severity = "warning" if likely and case.is_close(match) else "info"

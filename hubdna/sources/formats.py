@@ -11,6 +11,9 @@ from hubdna.records import Skipped
 from hubdna.sources import gguf_file, layouts, onnx_file, safetensors, torch_zip
 from hubdna.sources.interface import ByteReader, Tensor
 
+NOT_THE_MODEL = "not part of the model's weights"
+"""Optimizer state, schedules, repeated names: leaving them out loses nothing of the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -27,7 +30,7 @@ def _safetensors(reader: ByteReader, filename: str) -> Opened:
 
 def _torch(reader: ByteReader, filename: str) -> Opened:
     archive = torch_zip.read_archive(reader, filename)
-    left_out = tuple(Skipped(part, "not part of the model's weights") for part in archive.left_out)
+    left_out = tuple(Skipped(part, NOT_THE_MODEL) for part in archive.left_out)
     return Opened(list(archive.tensors), left_out)
 
 

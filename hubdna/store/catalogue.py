@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS models (
 CREATE INDEX IF NOT EXISTS models_by_weights ON models (weights_sha256);
 CREATE INDEX IF NOT EXISTS models_by_content ON models (content);
 CREATE TABLE IF NOT EXISTS skips (
-    repo_id TEXT PRIMARY KEY, sha TEXT, reason TEXT NOT NULL, permanent INTEGER NOT NULL);
+    repo_id TEXT PRIMARY KEY, sha TEXT, reason TEXT NOT NULL, permanent INTEGER NOT NULL,
+    circumstances TEXT NOT NULL DEFAULT '');
 """
 
 
@@ -109,21 +110,23 @@ class Catalogue:
         with self.db:
             return self.db.execute("DELETE FROM models WHERE repo_id = ?", (repo_id,)).rowcount > 0
 
-    def skip(self, ref: ModelRef, reason: str, *, permanent: bool) -> None:
-        """Record why a model is not in the index. A permanent reason holds for this commit; others are tried again."""
+    def skip(self, ref: ModelRef, reason: str, *, permanent: bool, circumstances: str = "") -> None:
+        """Record why a model is not in the index.
+
+        A permanent reason holds for this commit under these circumstances; others are tried again.
+        """
+        row = (ref.repo_id, ref.sha, reason, int(permanent), circumstances)
         with self.db:
-            self.db.execute(
-                "INSERT OR REPLACE INTO skips VALUES (?, ?, ?, ?)", (ref.repo_id, ref.sha, reason, int(permanent))
-            )
+            self.db.execute("INSERT OR REPLACE INTO skips VALUES (?, ?, ?, ?, ?)", row)
 
     def skips(self) -> list[Skipped]:
         """Models that are not in the index, with reasons."""
         return [Skipped(r[0], r[1]) for r in self._select("SELECT repo_id, reason FROM skips ORDER BY repo_id")]
 
-    def skipped_for_good(self, ref: ModelRef) -> bool:
-        """Whether this very commit was skipped for a reason that will not change."""
-        query = "SELECT 1 FROM skips WHERE repo_id = ? AND sha IS ? AND permanent"
-        return self.db.execute(query, (ref.repo_id, ref.sha)).fetchone() is not None
+    def skipped_for_good(self, ref: ModelRef, circumstances: str = "") -> bool:
+        """Whether this very commit was skipped, under these circumstances, for a reason that will not change."""
+        query = "SELECT 1 FROM skips WHERE repo_id = ? AND sha IS ? AND permanent AND circumstances = ?"
+        return self.db.execute(query, (ref.repo_id, ref.sha, circumstances)).fetchone() is not None
 
     def get(self, repo_id: str) -> Entry | None:
         """The entry of one model."""

@@ -71,6 +71,8 @@ class IndexDir:
         A damaged file is written anew; the file of the row that is replaced goes, unless another model needs it.
         """
         target = self._dna_path(entry.dna)
+        if data is None and not target.exists():
+            raise IndexDirError(f"{entry.ref}: the DNA that it is an exact copy of is gone; crawl again")
         if data is not None and not (target.exists() and codec.digest(target.read_bytes()) == entry.dna):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, data)
@@ -96,6 +98,10 @@ class IndexDir:
     def entries(self) -> Iterator[Entry]:
         """All models by name."""
         return self.catalogue.entries()
+
+    def has_dna(self, entry: Entry) -> bool:
+        """Whether a model's DNA file is there."""
+        return self._dna_path(entry.dna).is_file()
 
     def dna(self, entry: Entry) -> Dna:
         """Load a model's DNA. Raises IndexDirError when the file is absent or its bits do not match its name."""
@@ -151,7 +157,10 @@ class IndexDir:
         if gone := held - wanted.keys():
             vectors.remove(gone)
         for model_id in sorted(wanted.keys() - held):
-            vectors.add(model_id, self.dna(wanted[model_id]))
+            try:
+                vectors.add(model_id, self.dna(wanted[model_id]))
+            except (IndexDirError, FormatError):
+                continue  # `verify` names it; one damaged file must not cost the others their search
         self._save_vectors()
 
     def rebuild(self) -> int:
@@ -200,9 +209,9 @@ class IndexDir:
         """Models that are not in the index, with reasons."""
         return self.catalogue.skips()
 
-    def skip(self, ref: ModelRef, reason: str, *, permanent: bool) -> None:
+    def skip(self, ref: ModelRef, reason: str, *, permanent: bool, circumstances: str = "") -> None:
         """Record why a model is not in the index."""
-        self.catalogue.skip(ref, reason, permanent=permanent)
+        self.catalogue.skip(ref, reason, permanent=permanent, circumstances=circumstances)
 
     def verify(self) -> list[str]:
         """Check every bit that matters: rows, DNA files, vectors. Returns the problems, each naming its file."""

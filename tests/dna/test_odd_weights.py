@@ -59,14 +59,12 @@ def test_a_tensor_that_holds_nan_is_set_aside_and_the_others_serve(tmp_path: Pat
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_model_of_zeros_has_a_digest_and_no_genes(tmp_path: Path, dtype: type) -> None:
-    dna = dna_of(tmp_path, network(lambda x: x * 0, dtype))
-    assert dna.genes == ()
-    assert dna.content is not None
-    assert set(dna.reasons) == {"nearly empty"}
+def test_a_model_of_zeros_says_nothing_not_even_that_it_is_a_copy(tmp_path: Path, dtype: type) -> None:
+    with pytest.raises(NoGenesError, match="nearly empty"):
+        dna_of(tmp_path, network(lambda x: x * 0, dtype))
 
 
-@pytest.mark.parametrize("scale", [1e-44, 1e-40, 1e-30, 1e10])
+@pytest.mark.parametrize("scale", [1e-42, 1e-40, 1e-30, 1e10])
 def test_very_small_and_very_large_weights_are_read(tmp_path: Path, scale: float) -> None:
     dna = dna_of(tmp_path, network(lambda x: x * scale))
     assert dna.genes or dna.reasons
