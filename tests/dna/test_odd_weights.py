@@ -64,7 +64,7 @@ def test_a_model_of_zeros_says_nothing_not_even_that_it_is_a_copy(tmp_path: Path
         dna_of(tmp_path, network(lambda x: x * 0, dtype))
 
 
-@pytest.mark.parametrize("scale", [1e-42, 1e-40, 1e-30, 1e10])
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e10])
 def test_very_small_and_very_large_weights_are_read(tmp_path: Path, scale: float) -> None:
     dna = dna_of(tmp_path, network(lambda x: x * scale))
     assert dna.genes or dna.reasons
