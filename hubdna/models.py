@@ -63,10 +63,7 @@ class Loader:
             raise FormatError(f"{ref}/{error.filename}", error.reason) from None
 
     def _load_from_hub(self, ref: ModelRef, index: IndexDir | None) -> Loaded:
-        try:
-            snapshot = self.hub.snapshot(ref)
-        except NotFoundError as error:
-            raise NotFoundError(f"{error}; a folder here is named with ./ in front") from None
+        snapshot = self.hub.snapshot(ref)
         entry = index.get(ref.repo_id) if index else None
         if index and entry and entry.ref.sha == snapshot.ref.sha:
             dna = index.dna(entry)

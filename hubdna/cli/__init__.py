@@ -12,7 +12,7 @@ import typer
 
 from hubdna.cli import audit, compare, crawl, demo, dna, index, localhub, rules, search
 from hubdna.cli.options import version
-from hubdna.errors import HubdnaError, UsageError
+from hubdna.errors import HubdnaError, NotFoundError, UsageError
 
 EXIT_FINDINGS, EXIT_USAGE, EXIT_UNFINISHED = 1, 2, 3
 
@@ -39,6 +39,8 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 def _say(error: HubdnaError) -> None:
     """One message on stderr; names in it are other people's, so control characters go."""
     text = "".join(c if c.isprintable() else " " for c in str(error))
+    if isinstance(error, NotFoundError) and not text.startswith((".", "/")):
+        text += " (a folder on this machine is named with ./ in front)"
     print(f"hubdna: {text}", file=sys.stderr)  # noqa: T201
 
 
