@@ -14,7 +14,7 @@ from hubdna.cli import audit, compare, crawl, demo, dna, index, localhub, rules,
 from hubdna.cli.options import version
 from hubdna.errors import HubdnaError, NotFoundError, UsageError
 
-EXIT_FINDINGS, EXIT_USAGE, EXIT_UNFINISHED = 1, 2, 3
+EXIT_USAGE, EXIT_UNFINISHED = 2, 3
 
 app = typer.Typer(
     name="hubdna",
@@ -53,7 +53,4 @@ def main() -> None:
         raise SystemExit(EXIT_USAGE) from None
     except HubdnaError as error:
         _say(error)
-        raise SystemExit(EXIT_UNFINISHED) from None
-    except KeyboardInterrupt:
-        print("hubdna: interrupted; what was stored stays, run it again to go on", file=sys.stderr)  # noqa: T201
         raise SystemExit(EXIT_UNFINISHED) from None
