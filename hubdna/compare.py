@@ -1,17 +1,80 @@
-"""compare_models(A, B): load both, test, judge."""
+"""compare_models(A, B): load both, test, judge. An adapter is checked against the base it claims."""
 
 from __future__ import annotations
 
-from hubdna.evidence.compare import compare_dna
+from dataclasses import replace
+
+from hubdna.crawl import choose_files, model_files
+from hubdna.dna.sides import layer_sides
+from hubdna.errors import HubdnaError, OnlyAdapterError
+from hubdna.evidence.agreement import agreement
+from hubdna.evidence.compare import compare_dna, untested
 from hubdna.models import Loader
-from hubdna.records import Comparison, ModelRef
+from hubdna.records import Comparison, ModelRef, Verdict
+from hubdna.sources.adapter import MAX_CONFIG, Adapter, check_shapes, read_adapter
+from hubdna.sources.formats import open_file
 from hubdna.verdict import judge
+
+_OPEN = 64, 16_000_000
+"""Requests and bytes that opening one file may take."""
 
 
 def compare_models(a: ModelRef, b: ModelRef, loader: Loader) -> Comparison:
     """Test whether two models share an origin. Raises HubdnaError when one of them cannot be read."""
-    dna_a, dna_b = loader.load(a).dna, loader.load(b).dna
-    verdict = judge(compare_dna(dna_a, dna_b))
-    return Comparison(
-        dna_a.ref, dna_b.ref, verdict, dna_a.n_bytes_read + dna_b.n_bytes_read, dna_a.n_requests + dna_b.n_requests
+    for adapter, base in ((a, b), (b, a)):
+        try:
+            loaded = loader.load(adapter)
+        except OnlyAdapterError:
+            verdict, cost = _check_adapter(adapter, base, loader)
+            return Comparison(a, b, verdict, *cost)
+        if adapter is a:
+            dna_a = loaded.dna
+    dna_b = loaded.dna
+    evidence = compare_dna(dna_a, dna_b)
+    cost = dna_a.n_bytes_read + dna_b.n_bytes_read, dna_a.n_requests + dna_b.n_requests
+    verdict = judge(evidence)
+    if loader.level == "full" and verdict.origin in ("no-evidence", "undecided"):
+        agreed, more = _agreement(a, b, loader)
+        verdict = judge(replace(evidence, agreement=agreed))
+        cost = cost[0] + more[0], cost[1] + more[1]
+    return Comparison(dna_a.ref, dna_b.ref, verdict, *cost)
+
+
+def _agreement(a: ModelRef, b: ModelRef, loader: Loader) -> tuple[tuple[float, ...], tuple[int, int]]:
+    """Look at all hidden units of a few layers of both; nothing when one of them is not at hand as files."""
+    try:
+        (reader_a, tensors_a), (reader_b, tensors_b) = loader.tensors(a), loader.tensors(b)
+        sides = layer_sides(reader_a, tensors_a), layer_sides(reader_b, tensors_b)
+    except HubdnaError:
+        return (), (0, 0)
+    cost = reader_a.n_bytes + reader_b.n_bytes, reader_a.n_requests + reader_b.n_requests
+    if len(sides[0]) != len(sides[1]):
+        return (), cost
+    alike = [(x, y) for x, y in zip(*sides, strict=True) if x[0].shape[1] == y[0].shape[1]]
+    return tuple(agreement(x, y) for x, y in alike), cost
+
+
+def _check_adapter(ref: ModelRef, base: ModelRef, loader: Loader) -> tuple[Verdict, tuple[int, int]]:
+    """Whether an adapter could belong to a base: its claim and its shapes. Its weights cannot prove more."""
+    snapshot, reader = loader.open(ref)
+    choice = choose_files(reader, snapshot)
+    tensors = open_file(reader, choice.files[0], *_OPEN).tensors
+    adapter = read_adapter(tensors, reader.read("adapter_config.json", 0, MAX_CONFIG + 1), choice.files[0])
+    base_snapshot, base_reader = loader.open(base)
+    files = model_files(choose_files(base_reader, base_snapshot), str(base))
+    infos = [t.info for file in files for t in open_file(base_reader, file, *_OPEN).tensors]
+    reason = _adapter_reason(adapter, base, check_shapes(adapter, infos))
+    verdict = Verdict("undecided", "adapter", "undirected", "none", None, None, (), untested(reason), reason)
+    return verdict, (reader.n_bytes + base_reader.n_bytes, reader.n_requests + base_reader.n_requests)
+
+
+def _adapter_reason(adapter: Adapter, base: ModelRef, faults: list[str]) -> str:
+    kind = adapter.kind + (f" of rank {adapter.rank}" if adapter.rank else "")
+    claim = f"claims {adapter.base} as its base" if adapter.base else "names no base"
+    n = len(adapter.modules)
+    if faults:
+        return f"an adapter ({kind}) that {claim} and does not fit {base}: {len(faults)} of {n} modules, {faults[0]}"
+    return (
+        f"an adapter ({kind}) that {claim}; its {n} modules fit the shapes of {base}, and so they do any model of "
+        "this architecture: an adapter's weights alone cannot prove their base"
     )

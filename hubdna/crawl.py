@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hubdna import __version__
 from hubdna.card import claim_of_data
 from hubdna.dna import codec
 from hubdna.dna.read import SCHEME, read_dna
-from hubdna.errors import FormatError, HubdnaError, IndexDirError, NoWeightsError, SourceError
+from hubdna.errors import FormatError, HubdnaError, IndexDirError, NoWeightsError, OnlyAdapterError, SourceError
 from hubdna.hub import Hub, HubReader
-from hubdna.records import Dna, ModelRef, ReadLevel, Skipped, Snapshot
-from hubdna.sources.choice import Choice, choose
+from hubdna.records import Choice, Dna, ModelRef, ReadLevel, Skipped, Snapshot
+from hubdna.sources.beside import disagreement
+from hubdna.sources.choice import choose
+from hubdna.sources.interface import ByteReader
 from hubdna.sources.safetensors import MAX_HEADER
+from hubdna.sources.tokenizer import unseen_tokens
 from hubdna.store import Entry, IndexDir
 
 
@@ -113,21 +116,28 @@ def in_shard(repo_id: str, shard: int, n_shards: int) -> bool:
     return int.from_bytes(hashlib.sha256(repo_id.encode()).digest()[:8], "big") % n_shards == shard
 
 
-def fetch_dna(reader: HubReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
-    """Compute the DNA of one Hub model. Raises HubdnaError."""
-    return read_dna(snapshot.ref, reader, hub_weight_files(reader, snapshot), level, snapshot.config)
+def fetch_dna(reader: ByteReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
+    """Compute the DNA of one model, on the Hub or in a folder. Raises HubdnaError."""
+    choice = choose_files(reader, snapshot)
+    files = model_files(choice, str(snapshot.ref))
+    unseen = () if level == "small" else unseen_tokens(reader, snapshot.files)
+    dna = read_dna(snapshot.ref, reader, files, level, snapshot.config, unseen)
+    if level != "small":
+        choice = replace(choice, note=choice.note or disagreement(reader, snapshot.files, choice))
+    return replace(dna, choice=choice, n_bytes_read=reader.n_bytes, n_requests=reader.n_requests)
 
 
-def hub_weight_files(reader: HubReader, snapshot: Snapshot) -> list[str]:
-    """The files of a repository that are the model. Raises NoWeightsError, FormatError."""
-    choice = choose(snapshot.files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
-    return model_files(choice, str(snapshot.ref))
+def choose_files(reader: ByteReader, snapshot: Snapshot) -> Choice:
+    """Which files of a repository are the model. Raises FormatError."""
+    return choose(snapshot.files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
 
 
 def model_files(choice: Choice, subject: str) -> list[str]:
     """The chosen files. Raises NoWeightsError, which says what lies there instead."""
     if choice.kind == "adapter":
-        raise NoWeightsError(f"{subject}: only an adapter ({choice.files[0]}): its weights alone cannot show its base")
+        raise OnlyAdapterError(
+            f"{subject}: only an adapter ({choice.files[0]}): its weights alone cannot show its base"
+        )
     if choice.kind == "none":
         found = "; ".join(f"{s.subject}: {s.reason}" for s in choice.rejected[:3]) or "no file of any kind"
         raise NoWeightsError(f"{subject}: no weights that are read ({found})")
@@ -163,13 +173,14 @@ def _circumstances(level: ReadLevel) -> str:
 
 def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: _Known) -> _Fetched:
     reader = hub.reader(snapshot.ref)
-    files = hub_weight_files(reader, snapshot)
+    files = model_files(choose_files(reader, snapshot), str(snapshot.ref))
     original = _exact_copy_of(reader, files, known)
     if original is not None:
         e = original.entry
         entry = _entry(snapshot, level, reader, e.dna, e.n_genes, e.content, e.weights_sha256)
         return _Fetched(entry, original.data, is_copy=True)
-    dna = read_dna(snapshot.ref, reader, files, level, snapshot.config)
+    unseen = () if level == "small" else unseen_tokens(reader, snapshot.files)
+    dna = read_dna(snapshot.ref, reader, files, level, snapshot.config, unseen)
     data = codec.encode(dna)
     entry = _entry(snapshot, level, reader, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
     fetched = _Fetched(entry, data)

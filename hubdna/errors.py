@@ -39,6 +39,10 @@ class NoWeightsError(SourceError):
     """A repository holds no weights that hubdna can read."""
 
 
+class OnlyAdapterError(NoWeightsError):
+    """A repository holds the difference to another model, and no model."""
+
+
 class NoGenesError(SourceError):
     """Weights were read, but nothing in them can serve as evidence."""
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hubdna.crawl import fetch_dna, model_files
+from hubdna.crawl import choose_files, fetch_dna, model_files
 from hubdna.dna import codec
+from hubdna.dna.plan import BUDGETS
 from hubdna.dna.read import read_dna
 from hubdna.errors import FormatError, NotFoundError, UsageError
 from hubdna.hub import MAX_CARD, Hub
 from hubdna.records import Dna, ModelRef, ReadLevel, Snapshot
-from hubdna.sources.choice import choose
-from hubdna.sources.interface import LocalReader
-from hubdna.sources.safetensors import MAX_HEADER
+from hubdna.sources import formats
+from hubdna.sources.interface import ByteReader, LocalReader, Tensor
+from hubdna.sources.safetensors import FLOATS
 from hubdna.store import Entry, IndexDir
 
 MAX_FILES = 20_000
@@ -76,6 +77,24 @@ class Loader:
         self.n_requests += model.dna.n_requests
         return model
 
+    def open(self, ref: ModelRef) -> tuple[Snapshot, ByteReader]:
+        """The files of a model and a reader of their bytes, on the Hub or in a folder. Raises HubdnaError."""
+        if ref.is_local:
+            if not Path(ref.repo_id).is_dir():
+                raise NotFoundError(f"{ref}: expected a folder")
+            return _local_snapshot(ref)
+        snapshot = self.hub.snapshot(ref)
+        return snapshot, self.hub.reader(snapshot.ref)
+
+    def tensors(self, ref: ModelRef) -> tuple[ByteReader, list[Tensor]]:
+        """All tensors of a model that hold weights, quantised groups composed. Raises HubdnaError."""
+        snapshot, reader = self.open(ref)
+        files = model_files(choose_files(reader, snapshot), str(ref))
+        budget = BUDGETS["full"]
+        opened = [formats.open_file(reader, file, budget.n_requests, budget.n_bytes) for file in files]
+        tensors, _ = formats.compose(opened, reader, snapshot.config, budget.n_requests)
+        return reader, [t for t in tensors if t.quantised or t.info.dtype in FLOATS]
+
     def rows(self, entry: Entry) -> Dna:
         """Read the rows of an index entry again, at its commit and read level."""
         snapshot = self.hub.snapshot(ModelRef(entry.ref.repo_id, entry.ref.sha or entry.ref.revision))
@@ -104,11 +123,14 @@ def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
         return Loaded(Snapshot(ref, (path.name,)), read_dna(ref, reader, [path.name], level))
     if not path.is_dir():
         raise NotFoundError(f"{ref}: no such folder, weights file or .dna file")
-    files = _listing(path)
-    reader = LocalReader(path)
-    chosen = model_files(choose(files, lambda name: reader.read(name, 0, MAX_HEADER + 1)), str(ref))
-    config = _config(reader) if "config.json" in files else None
-    return Loaded(Snapshot(ref, files, config), read_dna(ref, reader, chosen, level, config))
+    snapshot, reader = _local_snapshot(ref)
+    return Loaded(snapshot, fetch_dna(reader, snapshot, level))
+
+
+def _local_snapshot(ref: ModelRef) -> tuple[Snapshot, LocalReader]:
+    path = Path(ref.repo_id)
+    files, reader = _listing(path), LocalReader(path)
+    return Snapshot(ref, files, _config(reader) if "config.json" in files else None), LocalReader(path)
 
 
 def _config(reader: LocalReader) -> dict[str, Any] | None:

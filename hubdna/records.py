@@ -1,6 +1,6 @@
 """The nouns: frozen dataclasses that the steps hand to each other. Standard library only (numpy for annotations).
 
-    ModelRef -> Snapshot -> Dna (of Genes) -> Evidence -> Verdict -> Match -> Finding -> Audit
+    ModelRef -> Snapshot -> Choice -> Dna (of Genes and Blocks) -> Evidence -> Verdict -> Match -> Finding -> Audit
 
 *Parent* means one edge, *ancestor* the closure of edges, *origin* common descent without a direction.
 """
@@ -23,6 +23,8 @@ Direction = Literal["a-from-b", "b-from-a", "undirected"]
 Certainty = Literal["certain", "attested", "likely", "none"]
 Severity = Literal["error", "warning", "info"]
 ReadLevel = Literal["small", "standard", "full"]
+View = Literal["rows", "response", "gram", "residual", "unseen"]
+Kind = Literal["safetensors", "torch", "onnx", "gguf", "adapter", "none"]
 
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
 
@@ -97,11 +99,32 @@ class Snapshot:
     private: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Gene:
-    """The first m units of one axis of one tensor, and what is needed to compare them with another model's.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen of a repository's files.
 
     Attributes:
+        files: the model's weights files, in shard order; of a pipeline the components one after the other.
+        kind: their format; "adapter" when there is only a difference to another model, "none" without files.
+        rejected: every other file that holds weights or looks like it, and why it was not taken.
+        note: what people should know about the choice, or None.
+    """
+
+    files: tuple[str, ...]
+    kind: Kind
+    rejected: tuple[Skipped, ...]
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gene:
+    """Some units of a model, seen in one way, and what is needed to compare them with another model's.
+
+    Attributes:
+        view: what the columns are. "rows": the units' weights; "response": their response to labelled inputs (no
+            residual coordinates left); "gram": residual coordinates by their products with others, over all units of
+            a matrix; "residual": residual coordinates over labelled inputs; "unseen": tokens that no training saw,
+            by their products with others.
         tensor: name in the file; for people only, never for the verdict.
         shape: as stored.
         axis: the storage axis whose units these are.
@@ -112,11 +135,14 @@ class Gene:
         rows: int8 [m, c]; None in a published index (sketches and hashes only).
         scales: float32 [m]; rows * scales are the weights to 1/254 of each row's largest.
         live: bool [m]; False for dead and repeated units.
-        hashes: uint64 [m, 3]; of each row's exact bits as float32, and rounded to bfloat16 and to float16.
-        sketch: uint8 [256]; 2,048 signs of projections of units m.. (never of the tested ones).
+        hashes: uint64 [m, 3]; of each row's exact bits as float32, and rounded to bfloat16 and to float16; [0, 3] for
+            all views but "rows".
+        sketch: uint8 [256]; 2,048 signs of projections of other units than the tested ones.
         n_sketched: how many weights went into the sketch.
+        ids: int32 [m], the tokens of an "unseen" gene; [0] for all others.
     """
 
+    view: View
     tensor: str
     shape: tuple[int, ...]
     axis: int
@@ -130,6 +156,7 @@ class Gene:
     hashes: NDArray[np.uint64]
     sketch: NDArray[np.uint8]
     n_sketched: int
+    ids: NDArray[np.int32]
 
     @property
     def n_units(self) -> int:
@@ -137,10 +164,37 @@ class Gene:
         return self.shape[self.axis]
 
     @property
-    def key(self) -> tuple[int, tuple[int, ...]]:
-        """What two genes must share to be compared: unit axis length and the other lengths, layout-blind."""
+    def key(self) -> tuple[str, int, tuple[int, ...]]:
+        """What two genes must share to be compared: view, unit axis length, and the other lengths, layout-blind.
+
+        Tables of tokens may have been cut or extended, hidden layers pruned: where units are summed over, or are
+        tokens, the other length is left out.
+        """
+        if self.view == "unseen":
+            return self.view, 0, ()
         others = sorted(n for i, n in enumerate(self.shape) if i != self.axis and n > 1)
-        return self.n_units, tuple(others)
+        return self.view, self.n_units, () if self.view in ("residual", "gram") else tuple(others)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A corner of one matrix, exact: what the relation of two models of one origin is read from. Never the origin.
+
+    Attributes:
+        tensor: name in the file.
+        shape: as stored.
+        role: as a gene's.
+        dtype: as stored.
+        values: float32 [r, c]: the leading rows of the stored matrix (axes after the first flattened), exact.
+        grid: bits of the grid on which whole rows lie (2 to 8), or 0.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    role: str
+    dtype: str
+    values: NDArray[np.float32]
+    grid: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,21 +202,25 @@ class Dna:
     """A model's weight DNA.
 
     `scheme` names every parameter that changes the result: two schemes never mix. `content` is a digest of all
-    float tensors' bits, known only when the whole model was read. `anchors` are embedding rows kept for the tests
-    of disguised models. What it cost (`n_bytes_read`, `n_requests`) is provenance, not part of the .dna file, and so
-    is `weights_sha256`: one hash a weights file, empty for files that were not touched.
+    float tensors' bits, known only when the whole model was read. `n_tokens` is the length of its token table, 0
+    without one; `quantization` the name of the layout that its weights are packed in, or None. What it cost
+    (`n_bytes_read`, `n_requests`), which files it was read from (`choice`) and `weights_sha256` (one hash a weights
+    file, empty for files that were not touched) are provenance, not part of the .dna file.
     """
 
     ref: ModelRef
     scheme: str
     genes: tuple[Gene, ...]
-    anchors: NDArray[np.int8] | None = None
+    blocks: tuple[Block, ...] = ()
     content: str | None = None
     n_tensors: int = 0
+    n_tokens: int = 0
+    quantization: str | None = None
     weights_sha256: tuple[str, ...] = ()
     n_bytes_read: int = 0
     n_requests: int = 0
     skipped: tuple[Skipped, ...] = ()
+    choice: Choice | None = None
 
     @property
     def reasons(self) -> Counter[str]:
@@ -172,11 +230,15 @@ class Dna:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One exact test: all paired genes whose unit axes have the same length, in one assignment.
+    """One exact test: all paired genes of one view whose unit axes have the same length, in one assignment.
 
-    `fixed_points` of `n_units` units were matched to themselves; under independence P(K >= k) <= 1/k!.
+    `fixed_points` of `n_units` units were matched to themselves; under independence P(K >= k) <= 1/k!. `signed` is
+    whether a unit and its negative count as opposites (True) or as alike (False). `log10_p` is paid for everything
+    that was tried on the pair.
     """
 
+    view: View
+    signed: bool
     n_axis: int
     n_units: int
     n_genes: int
@@ -184,18 +246,66 @@ class Bucket:
     fixed_points: int
     n_bit_equal: int
     similarity: float
+    log10_p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two models differ where their matrices were compared weight by weight. Says nothing about the origin.
+
+    Attributes:
+        n_blocks: corners of matrices that were paired, and `n_changed` of them hold unequal weights.
+        n_weights: weights compared, `n_equal` of them bit for bit.
+        zeroed: share of A's non-zero weights that are zero in B, and the reverse; over changed blocks.
+        survivors_equal: of these blocks' weights that are not zero in B, the share equal to A's; and the reverse.
+        grid: bits of the grid on which most changed blocks of A lie, and of B; 0 for none.
+        rank: largest rank of a change that is of low rank everywhere; None otherwise.
+        similarity: lowest correlation of a pair of blocks, in [-1, 1].
+    """
+
+    n_blocks: int
+    n_changed: int
+    n_weights: int
+    n_equal: int
+    zeroed: tuple[float, float]
+    survivors_equal: tuple[float, float]
+    grid: tuple[int, int]
+    rank: int | None
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one pair of DNAs showed. Numbers only; the verdict is drawn elsewhere.
+    """What one pair of DNAs showed. Numbers only; the verdict is drawn elsewhere. Pairs are (of A, of B).
 
-    `log10_p` is already paid for every bucket that was tried (Bonferroni). `similarity` is the centred correlation
-    of the paired rows, weighted by size, in [-1, 1]. `exact` is "file", "content" or None. `changed_log10_p` is the
-    p-value of the genes that are not bit-equal alone, and `changed_detectable` the correlation they would have shown;
-    None when no gene, or every one, is bit-equal. `could_meet` is whether the same side of the same matrices was read
-    in both: two partial reads under different names may have met different ones. `quantised` is whether most paired
-    genes of A, and of B, were stored on a grid.
+    Attributes:
+        buckets: every test that was run.
+        log10_p: of the best test, paid for everything that was tried.
+        body_log10_p: of the best test that looks at more than a table of inputs.
+        similarity: centred correlation of the paired rows, weighted by size, in [-1, 1].
+        n_genes: rows genes that were paired.
+        n_rows: rows in them, `n_rows_equal` of them equal bit for bit.
+        n_rows_cast: rows of B that are A's, rounded to a 16-bit float; and the reverse.
+        exact: "file", "content" or None.
+        same_layout: whether paired genes have equal names, shapes and axes.
+        detectable: the correlation that nine draws of ten would have shown.
+        untestable: why no test was run, or None.
+        changed_log10_p: of the genes that are not bit-equal alone; None when no gene, or every one, is bit-equal.
+        changed_detectable: the correlation that these would have shown.
+        could_meet: whether the same side of the same matrices was read in both: two partial reads under different
+            names may have met different ones.
+        complete: whether both were read whole.
+        quantised: whether most paired genes were stored on a grid.
+        scale_spread: standard deviation of log(scale of A's row / scale of B's) over rows of one direction.
+        flipped: share of matching rows whose sign is the other one.
+        folded: share of the difference of matching rows that one factor a column explains.
+        agreement: for each layer looked at, the share of hidden units on which two matchings agree (full reads only).
+        n_alone: rows genes without a partner.
+        n_foreign: those of a shape that the other model does not have.
+        n_experts: rows genes that are experts of a mixture.
+        n_tokens: length of the token table, 0 without one.
+        layer_map: layers of A and B that resemble each other.
+        difference: how exact corners differ, or None.
     """
 
     buckets: tuple[Bucket, ...]
@@ -209,10 +319,22 @@ class Evidence:
     same_layout: bool
     detectable: float | None
     untestable: str | None = None
+    body_log10_p: float | None = None
     changed_log10_p: float | None = None
     changed_detectable: float | None = None
     could_meet: bool = True
+    complete: bool = False
     quantised: tuple[bool, bool] = (False, False)
+    scale_spread: float | None = None
+    flipped: float = 0.0
+    folded: float = 0.0
+    agreement: tuple[float, ...] = ()
+    n_alone: tuple[int, int] = (0, 0)
+    n_foreign: tuple[int, int] = (0, 0)
+    n_experts: tuple[int, int] = (0, 0)
+    n_tokens: tuple[int, int] = (0, 0)
+    layer_map: tuple[tuple[int, int], ...] = ()
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.dna import roles, sketch, structure
-from hubdna.records import Gene, TensorInfo
+from hubdna.records import Gene, TensorInfo, View
 
 N_TESTED = 32
 """Units tested: z* sqrt(m), the cost of reaching K >= 17, is least at 32 units, and 1/32! = 4e-36 is ample."""
+N_COLUMNS = 640
+"""Weights kept of a row: 25 genes of 32 rows are then half a MiB; 25 * 640 columns show correlations above 0.02."""
 MIN_SKETCH_UNITS, MAX_SKETCH_UNITS = 4, 32
 MIN_SKETCHED = 128
 """Weights a sketch needs; below, independent sketches agree too widely to be of use."""
+NO_HASHES = np.zeros((0, 3), np.uint64)
+NO_IDS = np.zeros(0, np.int32)
 
 
 def n_tested(n: int) -> int:
@@ -39,7 +43,7 @@ def n_read(shape: tuple[int, ...], axis: int) -> int:
 
 
 def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quantised: bool = False) -> Gene | str:
-    """Build a gene, or say why this axis is no evidence.
+    """Build a gene of view "rows", or say why this axis is no evidence.
 
     Args:
         info: the tensor.
@@ -59,15 +63,32 @@ def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quanti
     if structure.ordered(units):
         return "ordered axis"
     tested = units[: n_tested(info.shape[axis])]
-    columns = free_columns(info.shape[axis], others)
-    if structure.has_diagonal(tested, columns, others):
+    free = free_columns(info.shape[axis], others)
+    if structure.has_diagonal(tested, free, others):
         return "unit labels on a diagonal"
-    free = units[len(tested) :, columns]
+    kept = np.flatnonzero(free)[spread_order(int(free.sum()), N_COLUMNS)]
+    sketched = units[len(tested) :, free]
+    live = structure.live_units(tested)
+    return gene_of("rows", info, axis, tested[:, kept], sketched, live=live, hashes=bit_hashes(tested))
+
+
+def gene_of(
+    view: View,
+    info: TensorInfo,
+    axis: int,
+    tested: NDArray[np.float32],
+    sketched: NDArray[np.float32],
+    *,
+    live: NDArray[np.bool_],
+    hashes: NDArray[np.uint64] = NO_HASHES,
+    ids: NDArray[np.int32] = NO_IDS,
+) -> Gene:
+    """A gene from float32 tested [m, c] and sketched [k, any], what is live, and what the tensor is called."""
     rows, scales = quantise(tested)
     return Gene(
-        info.name, info.shape, axis, roles.role_of(info), roles.layer_of(info.name), roles.component_of(info.name),
-        info.dtype, rows, scales, structure.live_units(tested), bit_hashes(tested), sketch.sketch(free.reshape(-1)),
-        free.size,
+        view, info.name, info.shape, axis, roles.role_of(info), roles.layer_of(info.name),
+        roles.component_of(info.name), info.dtype, rows, scales, live, hashes, sketch.sketch(sketched.reshape(-1)),
+        sketched.size, ids,
     )  # fmt: skip
 
 
@@ -102,9 +123,20 @@ def free_columns(n: int, others: tuple[int, ...]) -> NDArray[np.bool_]:
     return free
 
 
+def spread_order(n: int, limit: int) -> NDArray[np.intp]:
+    """The first `limit` of 0..n-1 in an order that is spread out wherever it is cut: multiples of 0.618 n, modulo n.
+
+    A shorter list is the beginning of a longer one, so two models that keep different numbers can be compared.
+    """
+    step = max(1, round(n * 0.6180339887))
+    while math.gcd(step, n) > 1:
+        step += 1
+    return (np.arange(min(n, limit), dtype=np.intp) * step) % max(n, 1)
+
+
 def quantise(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """int8 [m, c] and float32 [m]: each row to 1/127 of its largest weight."""
-    peak = np.abs(rows).max(axis=1)
+    peak = np.abs(rows).max(axis=1, initial=0)
     scales = np.where(peak > 0, peak / np.float32(127), np.float32(1)).astype(np.float32)
     return np.rint(rows / scales[:, None]).astype(np.int8), scales
 

@@ -18,8 +18,14 @@ FIRST_LAYERS_GENES = 4
 """Genes of a small read: 6 requests less header and anchors."""
 ANCHOR_START = 2000
 """First anchor row: in a real vocabulary rows 0 to 255 span 21 effective dimensions, rows 2,000 to 2,255 span 98."""
-ANCHOR_SHARE = 0.54
+ANCHOR_SHARE = 0.5
 """Of the bytes, at most: n anchors and M m rows under one budget test best when n is half of it."""
+GENE_SHARE = 0.75
+"""Of what the table leaves over, for genes; the rest is for corners and for whole tensors."""
+CORNER_SHARE = 0.5
+"""Of what genes leave over, at most, for exact corners of other matrices."""
+MAP_SHARE = 0.25
+"""Of the bytes, at most, for the input map of a model without tokens, which is read whole or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,10 @@ class Budget:
         """What is left after spending."""
         return Budget(self.n_bytes - n_bytes, self.n_requests - n_requests, self.n_anchors)
 
+    def share(self, share: float) -> Budget:
+        """A part of the bytes, and of the requests."""
+        return Budget(int(self.n_bytes * share), int(self.n_requests * share), self.n_anchors)
+
 
 BUDGETS: dict[ReadLevel, Budget] = {
     "small": Budget(4_000_000, 6, 256),
@@ -42,41 +52,47 @@ BUDGETS: dict[ReadLevel, Budget] = {
 }
 
 
-def choose_anchors(table: Tensor | None, budget: Budget) -> Wanted | None:
-    """Rows of the token table, from the same first row at every read level, so that reads nest."""
-    if table is None:
-        return None
+def choose_anchors(table: Tensor, is_tokens: bool, budget: Budget) -> Wanted | None:
+    """Rows of the token table, from the same first row at every read level, so that reads nest; or a whole map."""
+    if not is_tokens:
+        return (table, 0, table.n_units) if table.n_bytes(table.n_units) <= MAP_SHARE * budget.n_bytes else None
     affordable = int(budget.n_bytes * ANCHOR_SHARE) // max(table.n_bytes(1), 1)
     n = min(budget.n_anchors, table.n_units - anchor_start(table.n_units), affordable)
     return (table, anchor_start(table.n_units), n) if n > 0 else None
 
 
 def anchor_start(n_rows: int) -> int:
-    """First anchor of a vocabulary of so many rows."""
-    return min(ANCHOR_START, max(0, n_rows - BUDGETS["standard"].n_anchors) // 2)
+    """First anchor of a vocabulary of so many rows; the same one when a vocabulary is cut or extended."""
+    return ANCHOR_START if n_rows >= ANCHOR_START + BUDGETS["standard"].n_anchors else 0
 
 
 def choose_units(
     tensors: Sequence[Tensor], axes: dict[str, tuple[int, ...]], budget: Budget, level: ReadLevel
 ) -> list[Wanted]:
     """Leading units of the first tensors by layer (all shardings keep those in the first shard), then of a spread."""
-    able = [t for t in tensors if 0 in axes.get(t.info.name, ())]
-    able.sort(key=lambda t: roles.natural(t.info.name))
+    able = [t for t in by_name(tensors) if 0 in axes.get(t.info.name, ())]
     wanted = [(t, 0, genes.n_read(t.info.shape, 0)) for t in able]
     first, rest = wanted[:FIRST_LAYERS_GENES], wanted[FIRST_LAYERS_GENES:]
     price = max((t.n_bytes(n) for t, _, n in wanted), default=0) or 1
-    room = max(min(budget.n_bytes // price, budget.n_requests) - len(first), 0) if level != "small" else 0
+    room = max(min(int(budget.n_bytes * GENE_SHARE) // price, budget.n_requests * 3 // 4) - len(first), 0)
+    room = 0 if level == "small" else room
     if len(rest) > room:
         rest = [rest[i * len(rest) // room] for i in range(room)]
-    return _affordable(first + rest, budget)
+    return affordable(first + rest, budget)
 
 
-def _affordable(wanted: list[Wanted], budget: Budget) -> list[Wanted]:
+def by_name(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors in the order of their names, layer 2 before layer 10."""
+    return sorted(tensors, key=lambda t: roles.natural(t.info.name))
+
+
+def affordable(wanted: list[Wanted], budget: Budget) -> list[Wanted]:
+    """Those that fit the budget, in order; one that does not is left out and the next one tried."""
     chosen: list[Wanted] = []
     n_bytes = n_requests = 0
     for tensor, first, n in wanted:
-        n_bytes += tensor.n_bytes(n)
-        n_requests += len(tensor.extents(first, n))
-        if n_bytes <= budget.n_bytes and n_requests <= budget.n_requests:
+        price = tensor.n_bytes(n), len(tensor.extents(first, n))
+        if n_bytes + price[0] <= budget.n_bytes and n_requests + price[1] <= budget.n_requests:
+            n_bytes, n_requests = n_bytes + price[0], n_requests + price[1]
             chosen.append((tensor, first, n))
     return chosen

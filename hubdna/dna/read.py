@@ -7,28 +7,27 @@ model needs `full`. Which units these are depends on the headers alone, never on
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hubdna.dna import genes, plan, roles, sketch
+from hubdna.dna import anchors, genes, roles, sketch, views
+from hubdna.dna.collect import Collector
 from hubdna.dna.plan import BUDGETS, Budget
 from hubdna.errors import NoGenesError
-from hubdna.records import Dna, Gene, ModelRef, ReadLevel, Skipped
+from hubdna.records import Dna, ModelRef, ReadLevel, Skipped
 from hubdna.sources import formats, safetensors
 from hubdna.sources.formats import Opened
-from hubdna.sources.interface import MERGE_GAP, ByteReader, Tensor, read_units
+from hubdna.sources.interface import ByteReader, Tensor
 
-SCHEME = f"weight-1/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8"
+SCHEME = (
+    f"weight-2/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8x{genes.N_COLUMNS}"
+    f"/anchors={views.N_ANCHORS}"
+)
 """Names every parameter that changes a result. Two schemes never mix."""
-MIN_DIGESTED, MIN_DISTINCT = 0.9, 64
-"""Equal digests mean equal models only if most bytes were digested (integer buffers may be left out) and some tensor
-holds 64 different values: empty or constant tensors are equal in models that share nothing."""
+MIN_DIGESTED = 0.9
+"""Equal digests mean equal models only if most bytes were digested (integer buffers may be left out)."""
 
 
 def read_dna(
@@ -37,6 +36,7 @@ def read_dna(
     files: Sequence[str],
     level: ReadLevel = "standard",
     config: dict[str, Any] | None = None,
+    unseen: tuple[int, ...] = (),
 ) -> Dna:
     """Compute the weight DNA of one model.
 
@@ -45,7 +45,8 @@ def read_dna(
         reader: gives byte ranges; its counters say what it cost.
         files: the weights files in shard order.
         level: how much to read.
-        config: config.json, a hint for quantised layouts only.
+        config: config.json, a hint for quantised layouts; its kind of model may withhold a test, never make one.
+        unseen: ids of tokens that no training saw (`sources.tokenizer`).
 
     Raises:
         FormatError: a file is not what it claims to be.
@@ -55,22 +56,25 @@ def read_dna(
     """
     before = reader.n_bytes, reader.n_requests
     opened, whole = _open(reader, files, BUDGETS[level])
-    tensors, _ = formats.compose(opened, reader, config, BUDGETS[level].n_requests // 4)
-    skipped = [note for one in opened for note in one.skipped]
+    tensors, quantization = formats.compose(opened, reader, config, BUDGETS[level].n_requests // 4)
     usable = [t for t in tensors if t.quantised or t.info.dtype in safetensors.FLOATS]
-    axes = roles.testable_axes([t.info for t in usable])
+    infos = [t.info for t in usable]
+    skipped = [note for one in opened for note in one.skipped]
+    gathered = Collector(usable, roles.testable_axes(infos), unseen, anchors.numbers_the_stream(infos, config), skipped)
     budget = BUDGETS[level].less(reader.n_bytes - before[0], reader.n_requests - before[1])
     if whole:
-        found, anchors, content = _read_whole(reader, usable, axes, budget, skipped)
-        content = content if _stands_for_all(usable, opened) else None
+        gathered.read_whole(reader, budget)
     else:
-        found, anchors, content = *_read_parts(reader, usable, axes, budget, level, skipped), None
-    if not found and (content is None or any("NaN" in s.reason for s in skipped)):
-        raise NoGenesError(f"{ref}: no testable units: {_why_none(tensors, usable, axes, skipped)}")
-    found.sort(key=lambda g: (roles.natural(g.tensor), g.axis))
+        gathered.read_parts(reader, budget, level)
+    content = gathered.content if _stands_for_all(usable, opened) else None
+    if not gathered.genes and (content is None or any("NaN" in s.reason for s in skipped)):
+        raise NoGenesError(f"{ref}: no testable units: {_why_none(tensors, usable, gathered.axes, skipped)}")
+    found = sorted(gathered.genes, key=lambda g: (roles.natural(g.tensor), g.axis, g.view != "rows", g.view))
+    table = roles.token_table(infos)
     return Dna(
-        ref, SCHEME, tuple(found), anchors, content, len(tensors), _file_hashes(reader, files, opened),
-        reader.n_bytes - before[0], reader.n_requests - before[1], tuple(skipped),
+        ref, SCHEME, tuple(found), tuple(gathered.blocks), content, len(tensors), table.shape[0] if table else 0,
+        quantization, _file_hashes(reader, files, opened), reader.n_bytes - before[0],
+        reader.n_requests - before[1], tuple(skipped),
     )  # fmt: skip
 
 
@@ -126,68 +130,3 @@ def _why_none(
     if not axes:
         return "no inner axis of 32 or more exchangeable units (needs units that one map writes and another reads)"
     return "; ".join(sorted({s.reason for s in skipped})) or "the read budget reached none of them"
-
-
-def _read_whole(
-    reader: ByteReader,
-    tensors: list[Tensor],
-    axes: dict[str, tuple[int, ...]],
-    budget: Budget,
-    skipped: list[Skipped],
-) -> tuple[list[Gene], NDArray[np.int8] | None, str | None]:
-    """Every tensor, one at a time: genes of all testable axes, the anchors, the digest of all bits."""
-    found: list[Gene] = []
-    digests: list[bytes] = []
-    informative = False
-    anchors = None
-    table = roles.token_table([t.info for t in tensors])
-    everything = ((t, 0, t.n_units) for t in tensors)
-    for tensor, weights in zip(tensors, read_units(reader, everything, MERGE_GAP), strict=True):
-        informative |= len(np.unique(weights.reshape(-1)[:4096])) >= MIN_DISTINCT
-        digests.append(hashlib.blake2b(_layout_free(weights).tobytes(), digest_size=16).digest())
-        if tensor.info is table:
-            anchors = _anchors(weights[plan.anchor_start(len(weights)) :][: budget.n_anchors])
-        for axis in axes.get(tensor.info.name, ()):
-            cut = (slice(None),) * axis + (slice(genes.n_read(tensor.info.shape, axis)),)
-            _collect(found, skipped, tensor, axis, weights[cut])
-    content = hashlib.blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest() if informative else None
-    return found, anchors, content
-
-
-def _layout_free(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Axes by length: frameworks store one map in different axis orders (equal lengths stay as they are)."""
-    return np.ascontiguousarray(weights.transpose(sorted(range(weights.ndim), key=lambda i: weights.shape[i])))
-
-
-def _read_parts(
-    reader: ByteReader,
-    tensors: list[Tensor],
-    axes: dict[str, tuple[int, ...]],
-    budget: Budget,
-    level: ReadLevel,
-    skipped: list[Skipped],
-) -> tuple[list[Gene], NDArray[np.int8] | None]:
-    """Anchors, and the leading units of as many tensors as the budget allows, in a fixed order."""
-    info = roles.token_table([t.info for t in tensors])
-    anchor_rows = plan.choose_anchors(next((t for t in tensors if t.info is info), None), budget)
-    anchors = None
-    if anchor_rows is not None:
-        anchors = _anchors(next(read_units(reader, [anchor_rows])))
-        budget = budget.less(anchor_rows[0].n_bytes(anchor_rows[2]), 1)
-    wanted = plan.choose_units(tensors, axes, budget, level)
-    found: list[Gene] = []
-    for (tensor, _, _), block in zip(wanted, read_units(reader, wanted), strict=True):
-        _collect(found, skipped, tensor, 0, block)
-    return found, anchors
-
-
-def _anchors(rows: NDArray[np.float32]) -> NDArray[np.int8] | None:
-    return genes.quantise(rows)[0] if np.isfinite(rows).all() else None
-
-
-def _collect(found: list[Gene], skipped: list[Skipped], tensor: Tensor, axis: int, block: NDArray[np.float32]) -> None:
-    gene = genes.make_gene(tensor.info, axis, block, quantised=tensor.quantised)
-    if isinstance(gene, str):
-        skipped.append(Skipped(f"{tensor.info.name}[{axis}]", gene))
-    else:
-        found.append(gene)

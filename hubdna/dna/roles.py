@@ -38,6 +38,16 @@ _FFN = re.compile(
     r"mlp|ffn|feed_?forward|intermediate|gate_proj|up_proj|down_proj|fc\d|c_fc|experts|(?:^|[._/])wi(?:_\d)?(?:[._/]|$)",
     re.IGNORECASE,
 )
+_READS_STREAM = re.compile(
+    r"gate_proj|up_proj|ffn_gate|ffn_up|c_fc|intermediate\.dense|fc1|linear1|dense_h_to_4h|(?:^|[._/])w[i13](?:_\d)?[._/]"
+    r"|layer\d+\.\d+\.conv1\.weight$"
+)
+"""Maps out of a residual stream: what they write are units inside a block, even where both have one length."""
+_WRITES_STREAM = re.compile(
+    r"down_proj|ffn_down|mlp\.c_proj|output\.dense|fc2|linear2|dense_4h_to_h|(?:^|[._/])w(?:2|o)[._/]"
+    r"|layer\d+\.\d+\.conv2\.weight$"
+)
+"""Maps from units inside a block back into the stream."""
 _COMPONENT = re.compile(
     r"(?:^|[._/])(vision_tower|vision_model|visual|image_encoder|audio_tower|audio_encoder|language_model|text_model"
     r"|text_encoder|encoder|decoder|unet|vae|transformer|backbone)(?=[._/])"
@@ -56,6 +66,17 @@ def role_of(info: TensorInfo) -> str:
     if _PROJECTION.search(info.name):
         return "attention"
     return "conv" if len(info.shape) > 2 else "dense"
+
+
+def reads_stream(name: str) -> bool:
+    """Whether a tensor's name says that it maps the residual stream to units inside a block."""
+    return _READS_STREAM.search(name) is not None
+
+
+def stream_map_at(name: str) -> int | None:
+    """Where a name begins to say that its tensor maps out of the residual stream or back; before it is the layer's."""
+    found = _READS_STREAM.search(name) or _WRITES_STREAM.search(name)
+    return found.start() if found else None
 
 
 def layer_of(name: str) -> int:
@@ -93,11 +114,12 @@ def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
     """
     candidates = [t for t in infos if _is_map(t) and role_of(t) not in ("attention", "label")]
     streams = _streams(infos)
+    every = set().union(*streams.values()) if streams else set()
     two_sided = _sides(candidates, 0) & _sides(candidates, 1)
-    axes = {
-        t.name: tuple(a for a in _long_axes(t) if t.shape[a] in two_sided - streams and not _is_list(t, a))
-        for t in candidates
-    }
+    axes = {}
+    for t in candidates:
+        able = two_sided - streams.get(component_of(t.name), every)
+        axes[t.name] = tuple(a for a in _long_axes(t) if t.shape[a] in able and not _is_list(t, a))
     return {name: found for name, found in axes.items() if found}
 
 
@@ -131,20 +153,25 @@ def _sides(infos: Sequence[TensorInfo], side: int) -> set[int]:
     return lengths
 
 
-def _streams(infos: Sequence[TensorInfo]) -> set[int]:
-    """Lengths of residual streams that share their length with attention projections, for each component."""
-    streams: set[int] = set()
+def _streams(infos: Sequence[TensorInfo]) -> dict[str, set[int]]:
+    """Lengths of residual streams that share their length with attention projections, for each component.
+
+    A component without attention (a projector between two towers) is not in the result: it may touch any stream.
+    One stream may be as long as another component's hidden layers (a vision tower's 4,096 inside a language model of
+    width 4,096), so they are kept apart.
+    """
+    streams: dict[str, set[int]] = {}
     by_component: dict[str, list[TensorInfo]] = {}
     for info in infos:
         if len(_long_axes(info)) >= 2:
             by_component.setdefault(component_of(info.name), []).append(info)
-    for group in by_component.values():
+    for component, group in by_component.items():
         attention = Counter(n for t in group if role_of(t) == "attention" for n in set(t.shape) if n >= MIN_AXIS)
         if attention:
-            streams.add(attention.most_common(1)[0][0])
-            streams.update(t.shape[0] for t in group if role_of(t) == "attention" and len(set(t.shape)) == 1)
-        else:
-            streams |= _unnamed_streams(group)
+            squares = {t.shape[0] for t in group if role_of(t) == "attention" and len(set(t.shape)) == 1}
+            streams[component] = {attention.most_common(1)[0][0]} | squares
+        elif unnamed := _unnamed_streams(group):
+            streams[component] = unnamed
     return streams
 
 

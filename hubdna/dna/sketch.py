@@ -25,11 +25,13 @@ def sketch(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Sketch weights in a fixed order.
 
     Args:
-        values: float32 [n], finite; at most 8,192 of them, evenly spaced, are used.
+        values: float32 [n], finite; at most 8,192 of them, evenly spaced, are used; none give zeros.
 
     Returns:
         uint8 [256], 2,048 packed bits.
     """
+    if values.size == 0:
+        return np.zeros(N_BITS // 8, np.uint8)
     codes = _codes(_spaced(values))
     mixed = np.zeros(N_INPUT, np.int32)
     mixed[: codes.size] = codes

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
-from hubdna.evidence import fixed_points, pairing
+from hubdna.evidence import difference, fixed_points, marks, pairing
+from hubdna.evidence.pairing import Pair
 from hubdna.records import Bucket, Dna, Evidence, Gene
 from hubdna.sources.safetensors import FLOATS
+
+BODY = ("rows", "response", "gram")
+"""Views that look at more than a token table."""
+MIN_ALIKE = 0.5
+"""Correlation from which two genes count as one layer in the layer map."""
 
 
 def compare_dna(a: Dna, b: Dna) -> Evidence:
@@ -29,18 +34,45 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
         return _nothing(exact, f"no comparable genes: no tensors of equal shape have testable units in both{more}")
     if any(g.rows is None for pair in pairs for g in pair):
         return _nothing(exact, "rows not at hand: a published index holds sketches only", pairs)
-    buckets = run_buckets(pairs)
+    buckets = fixed_points.run_tests(pairs)
     if not buckets:
-        return _nothing(exact, "too few live units: a test needs 17 that are neither dead nor repeated", pairs)
-    evidence = replace(_evidence(exact, pairs, buckets), could_meet=_could_meet(a, b, pairs))
-    changed = [pair for pair in pairs if not (pair[0].hashes == pair[1].hashes).any(axis=1).all()]  # equal or cast
-    if len(changed) in (0, len(pairs)):
-        return evidence
-    rest = run_buckets(changed)
-    return replace(evidence, changed_log10_p=log10_p(rest), changed_detectable=detectable(rest)) if rest else evidence
+        return _nothing(exact, "too few live units: a test needs 18 that are neither dead nor repeated", pairs)
+    return _evidence(a, b, exact, pairs, buckets)
 
 
-def _could_meet(a: Dna, b: Dna, pairs: list[tuple[Gene, Gene]]) -> bool:
+def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tuple[Bucket, ...]) -> Evidence:
+    rows = [pair for pair in pairs if pair[0].view == "rows"]
+    rest = _changed(rows)
+    return Evidence(
+        buckets=buckets,
+        log10_p=min(b.log10_p for b in buckets),
+        body_log10_p=min((b.log10_p for b in buckets if b.view in BODY), default=None),
+        similarity=fixed_points.similarity(rows) if rows else None,
+        n_genes=len(rows),
+        n_rows=sum(len(x.live) for x, _ in rows),
+        n_rows_equal=_n_equal(rows),
+        n_rows_cast=(_n_cast(rows), _n_cast([(y, x) for x, y in rows])),
+        exact=exact,
+        same_layout=all((x.tensor, x.shape, x.axis) == (y.tensor, y.shape, y.axis) for x, y in rows),
+        detectable=detectable(buckets),
+        could_meet=_could_meet(a, b, rows),
+        complete=a.content is not None and b.content is not None,
+        quantised=(_is_quantised([x for x, _ in rows]), _is_quantised([y for _, y in rows])),
+        changed_log10_p=min(b.log10_p for b in rest) if rest else None,
+        changed_detectable=detectable(rest) if rest else None,
+        scale_spread=marks.scale_spread(rows),
+        flipped=marks.flipped(rows),
+        folded=marks.folded(rows),
+        n_alone=(_n_alone(a, [x for x, _ in rows]), _n_alone(b, [y for _, y in rows])),
+        n_foreign=(_n_foreign(a, b), _n_foreign(b, a)),
+        n_experts=(_n_experts(a), _n_experts(b)),
+        n_tokens=(a.n_tokens, b.n_tokens),
+        layer_map=_layer_map(rows),
+        difference=difference.differ(a, b),
+    )
+
+
+def _could_meet(a: Dna, b: Dna, rows: list[Pair]) -> bool:
     """Whether "no evidence" may be said: some model was read whole (both sides of each matrix), or names agree.
 
     One framework stores a map [out, in], another [in, out]; a partial read takes the leading axis, so that widening
@@ -48,40 +80,28 @@ def _could_meet(a: Dna, b: Dna, pairs: list[tuple[Gene, Gene]]) -> bool:
     """
     if a.content is not None or b.content is not None:
         return True
-    return 2 * sum(x.tensor == y.tensor for x, y in pairs) >= len(pairs)
-
-
-def run_buckets(pairs: list[tuple[Gene, Gene]]) -> tuple[Bucket, ...]:
-    """One exact test for every length of unit axis."""
-    assembled = sorted(fixed_points.assemble(pairs).items())
-    return tuple(b for n_axis, members in assembled if (b := fixed_points.run_bucket(n_axis, members)))
-
-
-def log10_p(buckets: tuple[Bucket, ...]) -> float:
-    """The smallest 1/K!, paid for every bucket that was tried (Bonferroni)."""
-    return min(0.0, math.log10(len(buckets)) - fixed_points.log10_factorial(max(b.fixed_points for b in buckets)))
+    return 2 * sum(x.tensor == y.tensor for x, y in rows) >= len(rows)
 
 
 def detectable(buckets: tuple[Bucket, ...]) -> float:
-    """The correlation that nine draws of ten would have shown in the best bucket."""
-    return min(fixed_points.POWER_Z / math.sqrt(b.n_columns) for b in buckets)
+    """The correlation that nine draws of ten would have shown in the best plain test (else in the best of any)."""
+    plain = [b for b in buckets if b.view == "rows" and b.signed] or list(buckets)
+    return min(fixed_points.POWER_Z / math.sqrt(b.n_columns) for b in plain)
 
 
-def _evidence(exact: str | None, pairs: list[tuple[Gene, Gene]], buckets: tuple[Bucket, ...]) -> Evidence:
-    weight = sum(b.n_columns * b.n_units for b in buckets)
-    return Evidence(
-        buckets=buckets,
-        log10_p=log10_p(buckets),
-        similarity=sum(b.similarity * b.n_columns * b.n_units for b in buckets) / weight,
-        n_genes=len(pairs),
-        n_rows=sum(len(g.live) for g, _ in pairs),
-        n_rows_equal=sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in pairs),
-        n_rows_cast=(_n_cast(pairs), _n_cast([(y, x) for x, y in pairs])),
-        exact=exact,
-        same_layout=all((x.tensor, x.shape, x.axis) == (y.tensor, y.shape, y.axis) for x, y in pairs),
-        detectable=detectable(buckets),
-        quantised=(_is_quantised([x for x, _ in pairs]), _is_quantised([y for _, y in pairs])),
-    )
+def _changed(rows: list[Pair]) -> tuple[Bucket, ...]:
+    """Tests of the genes that are neither equal nor cast alone; none when all are, or none is."""
+    changed = [(x, y) for x, y in rows if not (x.hashes == y.hashes).any(axis=1).all()]
+    return () if len(changed) in (0, len(rows)) else fixed_points.run_tests(changed)
+
+
+def _n_equal(rows: list[Pair]) -> int:
+    return sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in rows)
+
+
+def _n_cast(rows: list[Pair]) -> int:
+    """Rows of the second gene that are the first one's, rounded to bfloat16 or float16."""
+    return sum(int((x.hashes[:, 1:] == y.hashes[:, :1]).any(axis=1).sum()) for x, y in rows)
 
 
 def _is_quantised(genes: list[Gene]) -> bool:
@@ -96,17 +116,37 @@ def _exact(a: Dna, b: Dna) -> str | None:
     return "content" if a.content is not None and a.content == b.content else None
 
 
-def _n_cast(pairs: list[tuple[Gene, Gene]]) -> int:
-    """Rows of the second gene that are the first one's, rounded to bfloat16 or float16."""
-    rounded = [(x.hashes[:, 1:] == y.hashes[:, :1]).any(axis=1) for x, y in pairs]
-    return sum(int(rows.sum()) for rows in rounded)
+def _n_alone(dna: Dna, paired: list[Gene]) -> int:
+    return sum(g.view == "rows" for g in dna.genes) - len(paired)
 
 
-def _nothing(exact: str | None, reason: str, pairs: list[tuple[Gene, Gene]] | None = None) -> Evidence:
+def _n_foreign(dna: Dna, other: Dna) -> int:
+    """Genes of shapes that the other model does not have."""
+    there = pairing.shelves(other)
+    return sum(g.view == "rows" and g.key not in there for g in dna.genes)
+
+
+def _n_experts(dna: Dna) -> int:
+    return sum(g.view == "rows" and "expert" in g.tensor for g in dna.genes)
+
+
+def _layer_map(rows: list[Pair]) -> tuple[tuple[int, int], ...]:
+    """Which layer of A corresponds to which of B, from genes that resemble each other."""
+    layered = [(x, y) for x, y in rows if x.layer >= 0 <= y.layer]
+    found = {(x.layer, y.layer) for x, y in layered if fixed_points.similarity([(x, y)]) >= MIN_ALIKE}
+    return tuple(sorted(found))
+
+
+def untested(reason: str) -> Evidence:
+    """Evidence of a pair that no test was made for."""
+    return _nothing(None, reason)
+
+
+def _nothing(exact: str | None, reason: str, pairs: list[Pair] | None = None) -> Evidence:
     """Evidence without a test. Hashes may still speak: equal bits need no rows."""
-    pairs = pairs or []
+    rows = [pair for pair in pairs or [] if pair[0].view == "rows"]
     return Evidence(
-        buckets=(), log10_p=None, similarity=None, n_genes=len(pairs), n_rows=sum(len(g.live) for g, _ in pairs),
-        n_rows_equal=sum(int((x.hashes[:, 0] == y.hashes[:, 0]).sum()) for x, y in pairs), n_rows_cast=(0, 0),
-        exact=exact, same_layout=all(x.tensor == y.tensor for x, y in pairs), detectable=None, untestable=reason,
+        buckets=(), log10_p=None, similarity=None, n_genes=len(rows), n_rows=sum(len(g.live) for g, _ in rows),
+        n_rows_equal=_n_equal(rows), n_rows_cast=(0, 0), exact=exact,
+        same_layout=all(x.tensor == y.tensor for x, y in rows), detectable=None, untestable=reason,
     )  # fmt: skip

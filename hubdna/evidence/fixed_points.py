@@ -4,9 +4,12 @@ Take the same m units of A and of B, match them one to one by cosine, and count 
 If A and B were initialised independently, the labels of B's units are exchangeable, the matching is a uniform
 permutation, and P(K >= k) <= 1/k! for any m, any weights, any training, with no fitted constant.
 
-Three things keep it exact. All tensors whose unit axes have one length enter ONE assignment (relabelling every such
-axis by one permutation is a symmetry whatever the true grouping). B's units are shuffled first, since assignment
-solvers answer ties with the identity. No column that is looked at carries a tested label.
+Three things keep it exact. All genes of one view whose unit axes have one length enter ONE assignment (relabelling
+every such axis by one permutation is a symmetry whatever the true grouping). B's units are shuffled first, since
+assignment solvers answer ties with the identity. No column that is looked at carries a tested label.
+
+Each view is a test of its own, and so is the one in which a unit and its negative count as alike; all are paid for.
+Half of the error goes to the plain test, so that the others cost it a factor of two and no more.
 """
 
 from __future__ import annotations
@@ -14,24 +17,29 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.dna.genes import free_columns
-from hubdna.records import Bucket, Gene
+from hubdna.evidence.pairing import Pair
+from hubdna.records import Bucket, Gene, View
 
 MIN_COLUMNS = 8
 """Below, a row's cosine says next to nothing."""
-MIN_UNITS = 17
-"""1/17! = 2.8e-15 is the first that passes 5e-15: fewer units can never reach the line."""
+MIN_UNITS = 18
+"""2/18! = 3e-16 is the first that passes 5e-15: fewer units can never reach the line."""
 MIN_LIVE = 0.9
 """Genes with fewer live units are left out, so that one pruned tensor does not cost the others their units."""
 MAX_WIRED, MIN_ALIKE = 0.5, 0.2
 """A gene is sparse when at most half of its weights are not zero; the weights of a sparse pair are alike from a
 correlation of 0.2 (strangers over 600 shared places: 0 +- 0.04)."""
-POWER_Z = 2.3
-"""rho * sqrt(columns) at which K >= 17 of 32 in nine draws of ten."""
+POWER_Z = 2.4
+"""rho * sqrt(columns) at which K >= 18 of 32 in nine draws of ten."""
+SIGNS: dict[View, tuple[bool, ...]] = {
+    "rows": (True, False), "response": (True, False), "gram": (True,), "residual": (True, False), "unseen": (True,),
+}  # fmt: skip
+"""The tests of each view: signed, unsigned. A hidden unit's sign, or a coordinate's, can be flipped without a trace."""
 
 
 def log10_factorial(k: int) -> float:
@@ -39,14 +47,35 @@ def log10_factorial(k: int) -> float:
     return math.lgamma(k + 1) / math.log(10)
 
 
-def assemble(pairs: list[tuple[Gene, Gene]]) -> dict[int, list[tuple[Gene, Gene]]]:
-    """Group pairs into buckets by the length of their unit axis; genes with many dead units are left out."""
-    buckets: dict[int, list[tuple[Gene, Gene]]] = defaultdict(list)
+def run_tests(pairs: list[Pair]) -> tuple[Bucket, ...]:
+    """Run every test that the pairs allow; their p-values are paid for all of them together."""
+    buckets = [
+        bucket
+        for (view, n_axis), members in sorted(_assemble(pairs).items())
+        for signed in SIGNS[view]
+        if (bucket := _run_bucket(view, n_axis, members, signed))
+    ]
+    n_plain = sum(_is_plain(b) for b in buckets)
+    prices = {True: 2 * n_plain, False: 2 * (len(buckets) - n_plain)}
+    return tuple(replace(b, log10_p=_log10_p(b.fixed_points, prices[_is_plain(b)])) for b in buckets)
+
+
+def _is_plain(bucket: Bucket) -> bool:
+    return bucket.view == "rows" and bucket.signed
+
+
+def _log10_p(k: int, n_tests: int) -> float:
+    return min(0.0, math.log10(n_tests) - log10_factorial(k))
+
+
+def _assemble(pairs: list[Pair]) -> dict[tuple[View, int], list[Pair]]:
+    """Group pairs by view and length of the unit axis; genes with many dead units are left out."""
+    buckets: dict[tuple[View, int], list[Pair]] = defaultdict(list)
     for a, b in pairs:
         if a.rows is None or b.rows is None or min(a.live.mean(), b.live.mean()) < MIN_LIVE:
             continue
-        if free_columns(a.n_units, a.key[1]).sum() >= MIN_COLUMNS and not share_a_wiring(a, b):
-            buckets[a.n_units].append((a, b))
+        if min(a.rows.shape[1], b.rows.shape[1]) >= MIN_COLUMNS and not share_a_wiring(a, b):
+            buckets[a.view, 0 if a.view == "unseen" else a.n_units].append((a, b))
     return buckets
 
 
@@ -56,7 +85,9 @@ def share_a_wiring(a: Gene, b: Gene) -> bool:
     A fixed wiring (the pathways of a biologically informed net) ties units to inputs, so their labels are not
     exchangeable. A pruned model and its child share places too, but also weights.
     """
-    x, y = _weights(a), _weights(b)
+    if a.view != "rows":
+        return False
+    x, y = weights(a, b)
     used_a, used_b = x != 0, y != 0
     if max(used_a.mean(), used_b.mean()) > MAX_WIRED:
         return False
@@ -66,36 +97,41 @@ def share_a_wiring(a: Gene, b: Gene) -> bool:
     return bool(overlap > 2 * max(used_a.mean(), used_b.mean()) and alike < MIN_ALIKE)
 
 
-def run_bucket(n_axis: int, pairs: list[tuple[Gene, Gene]]) -> Bucket | None:
-    """Run one test.
-
-    Args:
-        n_axis: length of the unit axis.
-        pairs: genes with rows at hand.
-
-    Returns:
-        The counts, or None when fewer than 17 units are live in all genes.
-    """
-    live = np.logical_and.reduce([g.live for pair in pairs for g in pair])
+def _run_bucket(view: View, n_axis: int, pairs: list[Pair], signed: bool) -> Bucket | None:
+    """Run one test; None when fewer than 18 units are live in all genes."""
+    live = np.logical_and.reduce([alive for pair in pairs for alive in _live(*pair)])
     m = int(live.sum())
     if m < MIN_UNITS:
         return None
     S, n_columns = np.zeros((m, m)), 0
     for a, b in pairs:
-        free = free_columns(n_axis, a.key[1])
-        S += math.sqrt(free.sum()) * _cosines(_weights(a)[live][:, free], _weights(b)[live][:, free])
-        n_columns += int(free.sum())
+        x, y = weights(a, b)
+        cosines = _cosines(x[live], y[live])
+        S += math.sqrt(x.shape[1]) * (cosines if signed else np.abs(cosines))
+        n_columns += x.shape[1]
     matching = shuffled_assignment(S)
-    equal = sum(int((a.hashes[live, 0] == b.hashes[live, 0]).sum()) for a, b in pairs)
-    return Bucket(
-        n_axis,
-        m,
-        len(pairs),
-        n_columns,
-        int((matching == np.arange(m)).sum()),
-        equal,
-        bucket_similarity(pairs),
-    )
+    equal = sum(int((a.hashes[live, 0] == b.hashes[live, 0]).sum()) for a, b in pairs if view == "rows")
+    k = int((matching == np.arange(m)).sum())
+    return Bucket(view, signed, n_axis, m, len(pairs), n_columns, k, equal, similarity(pairs), 0.0)
+
+
+def _live(a: Gene, b: Gene) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Live units of both; of unseen tokens those that both models have."""
+    if a.view != "unseen":
+        return a.live, b.live
+    _, i, j = np.intersect1d(a.ids, b.ids, return_indices=True)
+    return a.live[i], b.live[j]
+
+
+def weights(a: Gene, b: Gene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """float32 [m, c] of both genes: the units and the columns that both have."""
+    assert a.rows is not None and a.scales is not None and b.rows is not None and b.scales is not None
+    c = min(a.rows.shape[1], b.rows.shape[1])
+    x, y = (g.rows[:, :c].astype(np.float32) * g.scales[:, None] for g in (a, b))  # type: ignore[index]
+    if a.view == "unseen":
+        _, i, j = np.intersect1d(a.ids, b.ids, return_indices=True)
+        return x[i], y[j]
+    return x, y
 
 
 def shuffled_assignment(S: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -112,36 +148,29 @@ def shuffled_assignment(S: NDArray[np.float64]) -> NDArray[np.intp]:
     return matching
 
 
-def bucket_similarity(pairs: list[tuple[Gene, Gene]]) -> float:
-    """Centred correlation of the tested rows over the free columns, weighted by the number of weights; in [-1, 1].
+def similarity(pairs: list[Pair]) -> float:
+    """Centred correlation of the tested rows, weighted by the number of weights; in [-1, 1].
 
-    Columns with tested labels are left out here too: an identity-leaning map resembles any other one there.
+    Columns with tested labels are not among them: an identity-leaning map resembles any other one there.
     """
     total, weight = 0.0, 0
     for a, b in pairs:
-        free = free_columns(a.n_units, a.key[1])
-        x, y = (
-            w[:, free] - w[:, free].mean() for w in (_weights(a).astype(np.float64), _weights(b).astype(np.float64))
-        )
+        x, y = (w.astype(np.float64) - w.mean(dtype=np.float64) for w in weights(a, b))
         norm = math.sqrt(float((x**2).sum()) * float((y**2).sum()))
         total += x.size * (float((x * y).sum()) / norm if norm else 0.0)
         weight += x.size
-    return max(-1.0, min(1.0, total / weight))
-
-
-def _weights(gene: Gene) -> NDArray[np.float32]:
-    assert gene.rows is not None and gene.scales is not None, "assemble() leaves genes without rows out"
-    return gene.rows.astype(np.float32) * gene.scales[:, None]
+    return max(-1.0, min(1.0, total / max(weight, 1)))
 
 
 def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """Cosines of all rows, centred over units: [m, m]."""
-    x, y = (_unit(w.astype(np.float64) - w.mean(axis=0, dtype=np.float64)) for w in (a, b))
+    x, y = (unit_rows(w.astype(np.float64) - w.mean(axis=0, dtype=np.float64)) for w in (a, b))
     product: NDArray[np.float64] = x @ y.T
     return product
 
 
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_rows(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows scaled to length one; rows of zeros stay."""
     norm = np.linalg.norm(x, axis=1, keepdims=True)
     unit: NDArray[np.float64] = x / np.where(norm == 0, 1, norm)
     return unit

@@ -2,7 +2,7 @@
 
 Choosing partners by anything that depends on the tested units selects for fixed points: with 96 tensors and 4,096-bit
 sketches of the tested rows, unrelated models reached K = 25. So a pair may follow only from what relabelling the
-tested units leaves alone: the shape, sketches of other units, and the order among equal shapes.
+tested units leaves alone: the view, the shape, sketches of other units, and the order among equal shapes.
 """
 
 from __future__ import annotations
@@ -18,30 +18,34 @@ from hubdna.records import Dna, Gene
 RELIABLE_Z = 5.0
 """One pair in 3.5 million by chance; below, equal counts are paired in their order."""
 
+Pair = tuple[Gene, Gene]
+Key = tuple[str, int, tuple[int, ...]]
 
-def pair_genes(a: Dna, b: Dna) -> list[tuple[Gene, Gene]]:
-    """Pair genes of equal shape: first by sketches that agree beyond chance, then what is left by order.
+
+def pair_genes(a: Dna, b: Dna) -> list[Pair]:
+    """Pair genes of equal view and shape: first by sketches that agree beyond chance, then what is left by order.
 
     Returns:
         Pairs in A's order. Genes of a shape that the models hold in different numbers stay alone unless their
         sketches agree.
     """
-    shelf_a, shelf_b = _by_key(a), _by_key(b)
-    pairs: list[tuple[Gene, Gene]] = []
+    shelf_a, shelf_b = shelves(a), shelves(b)
+    pairs: list[Pair] = []
     for key, genes_a in shelf_a.items():
         if genes_b := shelf_b.get(key):
             pairs += _pair_equal_shapes(genes_a, genes_b)
     return pairs
 
 
-def _by_key(dna: Dna) -> dict[tuple[int, tuple[int, ...]], list[Gene]]:
-    shelf: dict[tuple[int, tuple[int, ...]], list[Gene]] = defaultdict(list)
+def shelves(dna: Dna) -> dict[Key, list[Gene]]:
+    """Genes by what they must share to be compared."""
+    shelf: dict[Key, list[Gene]] = defaultdict(list)
     for gene in dna.genes:
         shelf[gene.key].append(gene)
     return shelf
 
 
-def _pair_equal_shapes(genes_a: list[Gene], genes_b: list[Gene]) -> list[tuple[Gene, Gene]]:
+def _pair_equal_shapes(genes_a: list[Gene], genes_b: list[Gene]) -> list[Pair]:
     left_a, left_b = list(range(len(genes_a))), list(range(len(genes_b)))
     pairs: list[tuple[int, int]] = []
     if (len(genes_a) > 1 or len(genes_b) > 1) and genes_a[0].n_sketched >= MIN_SKETCHED:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
-from hubdna.records import Match, Verdict
+from hubdna.records import Bucket, Evidence, Match, Verdict
+
+SHOWN_LOG10_P = -6.0
+"""Tests beside the plain one are told when they found something."""
 
 
 def shared_origin(match: Match) -> str:
@@ -35,13 +38,34 @@ def explain(verdict: Verdict) -> list[str]:
     e, lines = verdict.evidence, []
     if e.exact:
         lines.append("the weights files have the same hash" if e.exact == "file" else "all float tensors are bit-equal")
-    lines += [
-        f"{b.fixed_points} of {b.n_units} units match themselves over {b.n_genes} tensors "
-        f"in layers of {b.n_axis} units; independent models: about 1"
-        for b in e.buckets
-    ]
+    lines += [_test(b) for b in _telling(e)]
     if e.n_rows_equal:
         lines.append(f"{e.n_rows_equal} of {e.n_rows} rows are equal bit for bit")
     if verdict.log10_p is not None and verdict.log10_p < 0:
         lines.append(f"{p_value(verdict.log10_p)} that independently initialised models match this often")
     return lines
+
+
+_VIEWS = {
+    "rows": "units match themselves over {n} tensors in layers of {length} units",
+    "response": "units match themselves by their response to the same inputs, over {n} tensors in layers of {length}",
+    "gram": "residual coordinates match themselves by their products, over {n} tensors of width {length}",
+    "residual": "residual coordinates match themselves over the same inputs, width {length}",
+    "unseen": "tokens that no training saw match themselves",
+}
+
+
+def _telling(evidence: Evidence) -> list[Bucket]:
+    """Of each view the tests that were passed; the plain ones in any case."""
+    shown: dict[tuple[str, int], Bucket] = {}
+    for bucket in sorted(evidence.buckets, key=lambda b: b.log10_p):
+        plain = bucket.view == "rows" and bucket.signed
+        if plain or bucket.log10_p <= SHOWN_LOG10_P:
+            shown.setdefault((bucket.view, bucket.n_axis), bucket)
+    return sorted(shown.values(), key=lambda b: (list(_VIEWS).index(b.view), b.n_axis))
+
+
+def _test(b: Bucket) -> str:
+    tensors = _VIEWS[b.view].format(n=b.n_genes, length=b.n_axis)
+    sign = "" if b.signed else ", up to sign"
+    return f"{b.fixed_points} of {b.n_units} {tensors}{sign}; independent models: about 1"

@@ -13,32 +13,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from posixpath import basename, dirname
-from typing import Literal
 
 from hubdna.errors import FormatError
-from hubdna.records import Skipped
+from hubdna.records import Choice, Kind, Skipped
 from hubdna.sources import safetensors
 
-Kind = Literal["safetensors", "torch", "onnx", "gguf", "adapter", "none"]
 FORMATS: tuple[Kind, ...] = ("safetensors", "torch", "onnx", "gguf")
 """In order of preference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What was chosen of a repository's files.
-
-    Attributes:
-        files: the model's weights files, in shard order; of a pipeline the components one after the other.
-        kind: their format; "adapter" when there is only a difference to another model, "none" without files.
-        rejected: every other file that holds weights or looks like it, and why it was not taken.
-        note: what people should know about the choice, or None.
-    """
-
-    files: tuple[str, ...]
-    kind: Kind
-    rejected: tuple[Skipped, ...]
-    note: str | None
 
 
 @dataclass(frozen=True, slots=True)

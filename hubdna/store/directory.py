@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from hubdna.dna import codec
@@ -113,10 +114,8 @@ class IndexDir:
         if codec.digest(data) != entry.dna:
             raise IndexDirError(f"{path}: the DNA of {entry.ref} is damaged (its SHA-256 is not its name); {_AGAIN}")
         dna = codec.decode(data, str(path), entry.ref)
-        return Dna(
-            entry.ref, dna.scheme, dna.genes, dna.anchors, dna.content, dna.n_tensors, entry.weights_sha256,
-            entry.n_bytes, entry.n_requests,
-        )  # fmt: skip
+        cost = {"n_bytes_read": entry.n_bytes, "n_requests": entry.n_requests}
+        return replace(dna, weights_sha256=entry.weights_sha256, **cost)  # type: ignore[arg-type]
 
     def _drop_unnamed(self, digest: str) -> None:
         if not self.catalogue.names_dna(digest):
@@ -140,7 +139,7 @@ class IndexDir:
     def candidates(self, dna: Dna, n: int) -> list[Entry]:
         """Exact copies, then the models whose sketches agree most with the query's genes; n at most."""
         by_id = {e.id: e for e in self.catalogue.copies_of(dna.content, dna.weights_sha256)}
-        for model_id, _ in self.vectors.vote(dna.genes):
+        for model_id, _ in self.vectors.vote([g for g in dna.genes if g.view == "rows"]):
             if len(by_id) >= n:
                 break
             if model_id not in by_id and (entry := self.catalogue.by_id(model_id)):

@@ -29,13 +29,14 @@ VOTE_Z = 2.5
 
 def index_genes(dna: Dna) -> list[Gene]:
     """Choose the genes whose sketches stand for a model: the richest, spread over the depth."""
-    if not dna.genes:
+    genes = [g for g in dna.genes if g.view == "rows"]
+    if not genes:
         return []
-    ranked = sorted(range(len(dna.genes)), key=lambda i: (-dna.genes[i].n_sketched, i))
-    rich = [i for i in ranked if dna.genes[i].n_sketched == dna.genes[ranked[0]].n_sketched]
+    ranked = sorted(range(len(genes)), key=lambda i: (-genes[i].n_sketched, i))
+    rich = [i for i in ranked if genes[i].n_sketched == genes[ranked[0]].n_sketched]
     if len(rich) >= SLOTS:
-        return [dna.genes[rich[j * len(rich) // SLOTS]] for j in range(SLOTS)]
-    return [dna.genes[i] for i in ranked[:SLOTS]]
+        return [genes[rich[j * len(rich) // SLOTS]] for j in range(SLOTS)]
+    return [genes[i] for i in ranked[:SLOTS]]
 
 
 class Vectors:

@@ -16,7 +16,7 @@ import hubdna.demo
 from hubdna.dna import codec
 from hubdna.errors import FormatError
 from hubdna.models import Loader
-from hubdna.records import Dna, Gene, ModelRef
+from hubdna.records import Block, Dna, Gene, ModelRef
 
 MODELS = Path(hubdna.demo.__file__).parent / "models"
 NAME = "some.dna"
@@ -39,7 +39,11 @@ def same(a: Any, b: Any) -> bool:
 def test_a_dna_is_read_back_gene_by_gene(dna: Dna, data: bytes) -> None:
     back = codec.decode(data, NAME)
     assert (back.scheme, back.content, back.n_tensors) == (dna.scheme, dna.content, dna.n_tensors)
-    assert same(back.anchors, dna.anchors)
+    assert (back.n_tokens, back.quantization) == (dna.n_tokens, dna.quantization)
+    assert len(back.blocks) == len(dna.blocks) > 3
+    for ours, theirs in zip(back.blocks, dna.blocks, strict=True):
+        assert all(same(getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(Block))
+    assert {g.view for g in dna.genes} == {"rows", "response", "gram", "residual"}
     assert len(back.genes) == len(dna.genes) > 3
     for ours, theirs in zip(back.genes, dna.genes, strict=True):
         assert all(same(getattr(ours, f.name), getattr(theirs, f.name)) for f in fields(Gene))
@@ -57,9 +61,9 @@ def test_a_reference_is_not_part_of_the_file(dna: Dna, data: bytes) -> None:
 
 def test_a_published_dna_holds_no_weights(dna: Dna) -> None:
     published = codec.encode(dna, publish=True)
-    assert set(load(published)) == {"live", "hashes", "sketches"}
+    assert set(load(published)) == {"live", "hashes", "ids", "sketches"}
     back = codec.decode(published, NAME)
-    assert back.anchors is None
+    assert back.blocks == ()
     assert all(g.rows is None and g.scales is None for g in back.genes)
     assert all(
         same(a.hashes, b.hashes) and same(a.sketch, b.sketch) for a, b in zip(back.genes, dna.genes, strict=True)
@@ -73,7 +77,7 @@ def test_publishing_a_published_dna_changes_nothing(dna: Dna) -> None:
 
 
 def test_a_dna_without_genes_is_read_back(dna: Dna) -> None:
-    empty = codec.decode(codec.encode(replace(dna, genes=(), anchors=None)), NAME)
+    empty = codec.decode(codec.encode(replace(dna, genes=(), blocks=())), NAME)
     assert empty.genes == ()
     assert empty.content == dna.content
 
@@ -139,7 +143,7 @@ def test_an_impossible_gene_table_is_refused(data: bytes, about: Any) -> None:
 @pytest.mark.parametrize(
     "meta",
     [
-        lambda m: {}, lambda m: m | {"schema": "hubdna.dna/2"}, lambda m: m | {"about": "{"},
+        lambda m: {}, lambda m: m | {"schema": "hubdna.dna/1"}, lambda m: m | {"about": "{"},
         lambda m: {k: v for k, v in m.items() if k != "scheme"}, lambda m: {k: v for k, v in m.items() if k != "about"},
         lambda m: m | {"about": "[" * 100_000}, lambda m: m | {"about": "9" * 100_000}, lambda m: m | {"about": ""},
     ],
@@ -149,7 +153,7 @@ def test_impossible_metadata_is_refused(data: bytes, meta: Any) -> None:
         codec.decode(rewritten(data, meta=meta), NAME)
 
 
-@pytest.mark.parametrize("value", ["null", "5", '"x"', "[]", '{"schema":5}', '{"schema":"hubdna.dna/1","about":5}'])
+@pytest.mark.parametrize("value", ["null", "5", '"x"', "[]", '{"schema":5}', '{"schema":"hubdna.dna/2","about":5}'])
 def test_metadata_of_another_type_is_refused(value: str) -> None:
     raw = f'{{"__metadata__":{value}}}'.encode()
     with pytest.raises(FormatError, match=f"^{NAME}: "):
@@ -163,7 +167,7 @@ def test_metadata_of_another_type_is_refused(value: str) -> None:
         {"live": np.zeros(10**6, np.uint8)}, {"hashes": np.zeros(3, np.uint64)}, {"rows": np.zeros(7, np.int8)},
         {"rows": np.zeros(10**6, np.int8)}, {"scales": np.zeros(1, np.float32)}, {"sketches": np.zeros(128, np.uint8)},
         {"sketches": np.zeros(100, np.uint8)}, {"live": np.zeros(0, np.uint8)}, {"more": np.zeros(3, np.uint8)},
-        {"anchors": np.zeros(8, np.float32)},
+        {"corners": np.zeros(8, np.float32)}, {"ids": np.zeros(8, np.int32)}, {"corners": None},
     ],
     ids=lambda arrays: ",".join(f"{k}:{None if v is None else f'{v.dtype}[{v.size}]'}" for k, v in arrays.items()),
 )  # fmt: skip
@@ -180,7 +184,7 @@ def test_scales_that_are_no_numbers_are_refused(data: bytes, odd: float) -> None
         codec.decode(rewritten(data, scales=scales), NAME)
 
 
-@pytest.mark.parametrize("field", ["rows", "hashes", "live", "scales", "sketches"])
+@pytest.mark.parametrize("field", ["rows", "hashes", "live", "scales", "sketches", "corners"])
 def test_arrays_of_another_type_are_refused(data: bytes, field: str) -> None:
     array = load(data)[field]
     other = array.view(np.int16 if array.dtype.itemsize == 1 and array.size % 2 == 0 else np.uint8)
@@ -213,7 +217,7 @@ def test_mutated_files_raise_nothing_but_format_errors_and_take_no_memory(data: 
     except FormatError as error:
         assert error.filename == NAME
     else:
-        assert all(g.live.shape == (len(g.hashes),) for g in decoded.genes)
+        assert all(len(g.live) == len(g.hashes) for g in decoded.genes if g.view == "rows")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
 
 

@@ -1,6 +1,7 @@
 """Models are safetensors files in a temporary folder and go the way of every user: Loader, compare_models."""
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy import stats
 
 from hubdna.compare import compare_models
 from hubdna.models import Loader
-from hubdna.records import Dna, ModelRef, Verdict
+from hubdna.records import Bucket, Dna, Evidence, ModelRef, Verdict
 
 Tensors = dict[str, np.ndarray]
 NETS = Path(__file__).resolve().parents[1] / "data" / "nets"
@@ -44,19 +45,25 @@ class Bench:
         return [compare_models(a, b, self.loader).verdict for a, b in itertools.combinations(refs, 2)]
 
 
+def plain(evidence: Evidence) -> list[Bucket]:
+    """The tests of the units' own weights, signed: those that every model has."""
+    return [b for b in evidence.buckets if b.view == "rows" and b.signed]
+
+
 def fixed_points(verdicts: list[Verdict]) -> list[int]:
-    """K of every test of every verdict."""
-    return [bucket.fixed_points for v in verdicts for bucket in v.evidence.buckets]
+    """K of every plain test of every verdict."""
+    return [bucket.fixed_points for v in verdicts for bucket in plain(v.evidence)]
 
 
 def assert_null(verdicts: list[Verdict], at_least: int = 1) -> None:
     """No verdict of a common origin, and K one on average: its sum is that of Poisson counts (both tails 1e-4)."""
-    ks = fixed_points(verdicts)
-    assert len(ks) >= at_least, "nothing was tested"
+    assert len(fixed_points(verdicts)) >= at_least, "nothing was tested"
     assert not {v.origin for v in verdicts} & {"common", "identical"}
-    if not ks:
-        return  # the genes were set aside
-    assert stats.poisson.ppf(1e-4, len(ks)) <= sum(ks) <= stats.poisson.isf(1e-4, len(ks)), (len(ks), sum(ks))
+    by_kind: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for bucket in (b for v in verdicts for b in v.evidence.buckets):
+        by_kind[bucket.view, bucket.signed].append(bucket.fixed_points)
+    for kind, ks in by_kind.items():
+        assert stats.poisson.ppf(1e-4, len(ks)) <= sum(ks) <= stats.poisson.isf(1e-4, len(ks)), (kind, len(ks), sum(ks))
 
 
 def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:

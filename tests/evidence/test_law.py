@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from evidence_bench import Bench, mixed, weights
+from evidence_bench import Bench, mixed, plain, weights
 
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.fixed_points import MIN_UNITS, POWER_Z, log10_factorial, shuffled_assignment
@@ -47,8 +47,9 @@ def test_one_over_k_factorial_bounds_the_exact_law(k: int) -> None:
     assert log10_factorial(k) == pytest.approx(math.log10(math.factorial(k)), rel=1e-12)
 
 
-def test_seventeen_is_the_first_count_that_passes_the_line() -> None:
-    assert -log10_factorial(MIN_UNITS) <= COMMON_LOG10_P < -log10_factorial(MIN_UNITS - 1)
+def test_eighteen_is_the_first_count_that_passes_the_line_at_half_of_the_error() -> None:
+    half = math.log10(2)
+    assert half - log10_factorial(MIN_UNITS) <= COMMON_LOG10_P < half - log10_factorial(MIN_UNITS - 1)
 
 
 @pytest.mark.parametrize("lengths", [(96,), (96, 128), (64, 96, 128, 160)])
@@ -57,9 +58,23 @@ def test_every_axis_length_that_was_tried_is_paid_for(bench: Bench, lengths: tup
     a = {f"{n}.w": weights(rng, n, n) for n in lengths}
     b = {name: mixed(w, 0.25, rng) for name, w in a.items()}
     evidence = bench.compare(a, b).evidence
-    best = max(bucket.fixed_points for bucket in evidence.buckets)
-    assert len(evidence.buckets) == len(lengths)
-    assert evidence.log10_p == pytest.approx(math.log10(len(lengths)) - math.log10(math.factorial(best)))
+    best = max(bucket.fixed_points for bucket in plain(evidence))
+    assert len(plain(evidence)) == len(lengths)
+    expected = math.log10(2 * len(lengths)) - math.log10(math.factorial(best))
+    assert min(b.log10_p for b in plain(evidence)) == pytest.approx(expected)
+    assert evidence.log10_p == min(b.log10_p for b in evidence.buckets)
+
+
+def test_half_of_the_error_goes_to_the_plain_tests_and_half_to_all_others(bench: Bench) -> None:
+    rng = np.random.default_rng(5)
+    a = {f"{n}.w": weights(rng, n, n) for n in (64, 96, 128)} | {"64.v": weights(rng, 64, 1, 8, 8)}
+    evidence = bench.compare(a, {name: mixed(w, 0.9, rng) for name, w in a.items()}).evidence
+    others = [b for b in evidence.buckets if b not in plain(evidence)]
+    for tests in (plain(evidence), others):
+        for bucket in tests:
+            price = bucket.log10_p + log10_factorial(bucket.fixed_points)
+            assert price == pytest.approx(math.log10(2 * len(tests)))
+    assert len(others) > len(plain(evidence)) == 3
 
 
 @pytest.mark.parametrize("columns", [128, 512])
@@ -71,7 +86,7 @@ def test_the_correlation_that_shows_in_nine_of_ten_pairs_is_the_one_we_promise(b
             rng = np.random.default_rng([columns, seed])
             a = {"x.w": weights(rng, 512, columns + 32), "y.w": weights(rng, 4, 512)}
             b = {"x.w": mixed(a["x.w"], factor * POWER_Z / math.sqrt(columns), rng), "y.w": a["y.w"]}
-            (bucket,) = compare_dna(bench.dna(a), bench.dna(b)).buckets
+            (bucket,) = plain(compare_dna(bench.dna(a), bench.dna(b)))
             assert (bucket.n_axis, bucket.n_columns) == (512, columns)
             shares[factor] += (bucket.fixed_points >= MIN_UNITS) / 30
     assert shares[1.15] >= 0.9 > shares[0.85]
@@ -83,7 +98,7 @@ def test_strangers_are_only_called_so_when_a_relation_would_have_shown(bench: Be
         halves = columns // 2, columns - columns // 2
         return {**{f"{i}.w": weights(rng, 64, n) for i, n in enumerate(halves)}, "out.w": weights(rng, 8, 64)}
 
-    floor = (POWER_Z / MAX_DETECTABLE) ** 2  # 58.8 columns
+    floor = (POWER_Z / MAX_DETECTABLE) ** 2  # 64 columns
     small, large = (bench.compare(net(1, n), net(2, n)) for n in (math.floor(floor) - 8, math.ceil(floor) - 8))
     assert (small.origin, large.origin) == ("undecided", "no-evidence")
     assert judge(large.evidence).undecided_because is None

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evidence_bench import Bench, mixed, weights
+from evidence_bench import Bench, mixed, plain, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ def pair(seed: int, rho: float) -> tuple[dict[str, np.ndarray], dict[str, np.nda
 
 
 def counts(evidence: Evidence) -> list[tuple[int, int, int]]:
-    return [(b.n_axis, b.n_units, b.fixed_points) for b in evidence.buckets]
+    return [(b.n_axis, b.n_units, b.fixed_points) for b in plain(evidence)]
 
 
 @SETTINGS
@@ -108,4 +108,4 @@ def test_numbers_stay_in_their_ranges(bench: Bench, seed: int, rho: float) -> No
     evidence = compare_dna(*(bench.dna(m) for m in pair(seed, rho)))
     assert evidence.log10_p is not None and evidence.log10_p <= 0
     assert evidence.similarity is not None and -1 <= evidence.similarity <= 1
-    assert evidence.n_rows_equal <= evidence.n_rows == sum(b.n_genes for b in evidence.buckets) * 32
+    assert evidence.n_rows_equal <= evidence.n_rows == sum(b.n_genes for b in plain(evidence)) * 32

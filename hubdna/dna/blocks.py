@@ -1,0 +1,104 @@
+"""Corners of matrices, exact: evidence for a relation (cast, quantised, pruned, low rank), never for an origin.
+
+The exact test keeps 8 bits a weight, which is plenty for a cosine and too little to see that a change has rank 8. So
+a few corners are kept as they are, attention matrices among them since adapters usually change those, and each with
+the grid on which its whole rows lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hubdna.dna import genes, roles
+from hubdna.records import Block, TensorInfo
+from hubdna.sources.interface import Tensor
+
+T = TypeVar("T")
+N_ROWS, N_COLUMNS = 32, 128
+N_ATTENTION, N_OTHER = 4, 6
+MIN_ROWS, MIN_COLUMNS = 8, 16
+GROUPS = (32, 64, 128, None)
+"""Columns that share a scale; None for a whole row."""
+
+
+def choose(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Matrices whose corners are kept: attention and others, each spread over the depth. From headers alone."""
+    able = [t for t in tensors if _is_matrix(t.info)]
+    able.sort(key=lambda t: roles.natural(t.info.name))
+    attention = [t for t in able if roles.role_of(t.info) == "attention"]
+    others = [t for t in able if roles.role_of(t.info) not in ("attention", "label")]
+    return spread(attention, N_ATTENTION) + spread(others, N_OTHER)
+
+
+def _is_matrix(info: TensorInfo) -> bool:
+    rows = info.shape[0] if info.shape else 0
+    return len(info.shape) >= 2 and rows >= MIN_ROWS and int(np.prod(info.shape[1:])) >= MIN_COLUMNS
+
+
+def spread(items: list[T], n: int) -> list[T]:
+    """At most n of a list, the first and the last among them."""
+    return items if len(items) <= n else [items[i * (len(items) - 1) // (n - 1)] for i in range(n)]
+
+
+def make_block(info: TensorInfo, rows: NDArray[np.float32]) -> Block | None:
+    """Keep the corner of the leading rows (float32 [n, ...], whole rows); None when they are not finite."""
+    flat = rows.reshape(len(rows), -1)[:N_ROWS]
+    if not np.isfinite(flat).all():
+        return None
+    corner = np.ascontiguousarray(flat[:, :N_COLUMNS])
+    return Block(info.name, info.shape, roles.role_of(info), info.dtype, corner, grid_bits(flat))
+
+
+def grid_bits(rows: NDArray[np.float32]) -> int:
+    """Bits of the coarsest grid on which all rows lie, 2 to 8; 0 if they lie on none.
+
+    Two signs of a grid. Few distinct values: a group of g weights holds at most 2^b of them, b <= 4, g >= 2 * 2^b.
+    Or all weights of a group are whole multiples of a step that is its largest weight over 2^(b-1) - 1 (or
+    2^(b-1)), to the rounding of a 16-bit float; unrelated weights lie there by chance with odds below 1e-20.
+    """
+    live = rows[np.abs(rows).max(axis=1, initial=0) > 0]
+    if len(live) < MIN_ROWS or live.shape[1] < 32:
+        return 0
+    found = [bits for group in GROUPS if (bits := _bits_of_groups(_groups(live, group)))]
+    return min(found, default=0)
+
+
+def _groups(rows: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
+    if size is None:
+        return rows
+    n = rows.shape[1] // size * size
+    return rows[:, :n].reshape(-1, size) if n else rows[:0]
+
+
+def _bits_of_groups(groups: NDArray[np.float32]) -> int:
+    groups = groups[np.abs(groups).max(axis=1, initial=0) > 0] if groups.size else groups
+    if len(groups) < MIN_ROWS:
+        return 0
+    ordered = np.sort(groups, axis=1)
+    distinct = 1 + (np.diff(ordered, axis=1) != 0).sum(axis=1)
+    for bits in (2, 3, 4):
+        if groups.shape[1] >= 2 * 2**bits and distinct.max() <= 2**bits:
+            return bits
+    return next((bits for bits in (5, 6, 8) if any(_on_lattice(groups, 2 ** (bits - 1) - k) for k in (1, 0))), 0)
+
+
+def _on_lattice(groups: NDArray[np.float32], levels: int) -> bool:
+    """Whether all weights are multiples of (largest / levels), to the rounding of bfloat16 and of that step.
+
+    Rounding leaves 2^-8 of a multiple q; only multiples small enough to be told from any number are looked at.
+    """
+    units = groups.astype(np.float64) / np.abs(groups).max(axis=1, keepdims=True) * levels
+    tolerance = np.abs(units) * 2.0**-8 + 1e-4
+    telling = (tolerance < 0.1) & (units != 0)
+    if telling.sum() < 1_000 or telling.mean() < 0.2:
+        return False
+    return bool((np.abs(units - np.rint(units)) <= tolerance)[telling].all())
+
+
+def n_rows(info: TensorInfo) -> int:
+    """Leading rows that a corner needs."""
+    return min(info.shape[0], max(N_ROWS, genes.MIN_SKETCH_UNITS))

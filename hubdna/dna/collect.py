@@ -1,0 +1,189 @@
+"""One pass over a model's weights: genes of all views, exact corners, the digest of all bits.
+
+The table of labelled inputs comes first, since responses are products with it. Views of the residual stream are kept
+apart until the end: a position table that numbers its coordinates (sinusoids) takes them all back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hubdna.dna import anchors, blocks, genes, plan, structure, views
+from hubdna.dna.anchors import Anchors
+from hubdna.dna.plan import Budget
+from hubdna.records import Block, Gene, ReadLevel, Skipped
+from hubdna.sources.interface import MERGE_GAP, ByteReader, Tensor, Wanted, read_units
+from hubdna.sources.tokenizer import longest_run
+
+MIN_DISTINCT = 64
+"""Values of some tensor that must differ before equal digests mean anything: constants are equal in all models."""
+POSITION_ROWS = 40
+
+
+@dataclass
+class Collector:
+    """What has been gathered so far.
+
+    Attributes:
+        tensors: usable ones, from headers alone.
+        axes: storage axes by tensor name that may be tested.
+        unseen: ids of tokens that no training saw.
+        numbered: whether the coordinates of the residual stream are numbered by construction.
+    """
+
+    tensors: Sequence[Tensor]
+    axes: dict[str, tuple[int, ...]]
+    unseen: tuple[int, ...]
+    numbered: bool
+    skipped: list[Skipped]
+    genes: list[Gene] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    content: str | None = None
+    anchors: Anchors | None = None
+    _stream: list[Gene] = field(default_factory=list)
+    _digests: list[bytes] = field(default_factory=list)
+    _informative: bool = False
+
+    def __post_init__(self) -> None:
+        found = anchors.find_table([t.info for t in self.tensors])
+        self._table = next((t for t in self.tensors if found and t.info is found[0]), None)
+        self._axis = found[1] if found else 0
+        self._kept = {id(t) for t in blocks.choose(self.tensors)}
+
+    @property
+    def _is_tokens(self) -> bool:
+        return self._axis == 1 and self._table is not None and len(self._table.info.shape) == 2
+
+    def read_whole(self, reader: ByteReader, budget: Budget) -> None:
+        """Every tensor, one at a time."""
+        first = [self._table] if self._table else []
+        order = first + [t for t in self.tensors if t is not self._table]
+        everything = ((t, 0, t.n_units) for t in order)
+        for tensor, weights in zip(order, read_units(reader, everything, MERGE_GAP), strict=True):
+            self._informative |= len(np.unique(weights.reshape(-1)[:4096])) >= MIN_DISTINCT
+            self._digests.append(hashlib.blake2b(_layout_free(weights).tobytes(), digest_size=16).digest())
+            if tensor is self._table:
+                self._take_table(tensor, weights, budget.n_anchors)
+            self._take_whole(tensor, weights)
+        if self._informative:
+            self.content = hashlib.blake2b(b"".join(sorted(self._digests)), digest_size=16).hexdigest()
+        self._finish()
+
+    def read_parts(self, reader: ByteReader, budget: Budget, level: ReadLevel) -> None:
+        """The table's rows, the leading units of as many tensors as the budget allows, a few whole tensors."""
+        budget = self._read_table(reader, budget, level)
+        wanted = plan.choose_units(self.tensors, self.axes, budget, level)
+        cost = sum(t.n_bytes(n) for t, _, n in wanted)
+        extra = [] if level == "small" else self._extra(wanted, budget.less(cost, len(wanted)))
+        for (tensor, _, n), block in zip(wanted + extra, read_units(reader, wanted + extra), strict=True):
+            if n == tensor.n_units:
+                self._take_whole(tensor, block)
+                continue
+            if (tensor, 0, n) in wanted:
+                self._take_axis(tensor, 0, block)
+            self._take_corner(tensor, block)
+        self._finish()
+
+    def _extra(self, wanted: list[Wanted], budget: Budget) -> list[Wanted]:
+        """Corners of matrices that are not read anyway, then whole tensors for the axes that are not contiguous."""
+        seen = {id(t) for t, _, _ in wanted}
+        corners = [(t, 0, blocks.n_rows(t.info)) for t in self.tensors if id(t) in self._kept - seen]
+        corners = plan.affordable(corners, budget.share(plan.CORNER_SHARE))
+        budget = budget.less(sum(t.n_bytes(n) for t, _, n in corners), len(corners))
+        whole = [(t, 0, t.n_units) for t in plan.by_name(self.tensors) if set(self.axes.get(t.info.name, ())) - {0}]
+        return corners + plan.affordable(whole, budget)
+
+    def _read_table(self, reader: ByteReader, budget: Budget, level: ReadLevel) -> Budget:
+        if self._table is None:
+            return budget
+        before = reader.n_bytes, reader.n_requests
+        wanted = plan.choose_anchors(self._table, self._is_tokens, budget)
+        if wanted is not None:
+            rows = next(read_units(reader, [wanted]))
+            if not self._is_tokens:
+                self._take_table(self._table, rows, budget.n_anchors)
+            else:
+                self.anchors = anchors.from_rows(self._table.info, rows)
+                self._look_at_positions(reader, level)
+                self._read_unseen(reader, level)
+        return budget.less(reader.n_bytes - before[0], reader.n_requests - before[1])
+
+    def _read_unseen(self, reader: ByteReader, level: ReadLevel) -> None:
+        assert self._table is not None
+        first, n = longest_run(self.unseen, self._table.n_units, views.MAX_UNSEEN)
+        if level != "small" and self.anchors and n >= views.MIN_UNSEEN:
+            self._take_unseen(range(first, first + n), next(read_units(reader, [(self._table, first, n)])))
+
+    def _look_at_positions(self, reader: ByteReader, level: ReadLevel) -> None:
+        """Read the beginning of a position table; a small read cannot, and takes it for a numbered one."""
+        if self.anchors is None:
+            return
+        for tensor in self.tensors:
+            if anchors.is_position_table(tensor.info, self.anchors.width):
+                if level == "small" or tensor.info.shape[0] == 1:
+                    self.numbered = True
+                else:
+                    n = min(POSITION_ROWS, tensor.n_units)
+                    self._take_positions(tensor, next(read_units(reader, [(tensor, 0, n)])))
+
+    def _take_table(self, tensor: Tensor, weights: NDArray[np.float32], n_anchors: int) -> None:
+        if not self._is_tokens:
+            self.anchors = anchors.from_map(tensor.info, weights, self._axis)
+            return
+        start = plan.anchor_start(len(weights))
+        self.anchors = anchors.from_rows(tensor.info, weights[start : start + n_anchors])
+        first, n = longest_run(self.unseen, len(weights), views.MAX_UNSEEN)
+        if self.anchors and n >= views.MIN_UNSEEN:
+            self._take_unseen(range(first, first + n), weights[first : first + n])
+
+    def _take_unseen(self, ids: Sequence[int], rows: NDArray[np.float32]) -> None:
+        assert self.anchors is not None
+        if gene := views.unseen(self.anchors, ids, rows):
+            self.genes.append(gene)
+
+    def _take_positions(self, tensor: Tensor, rows: NDArray[np.float32]) -> None:
+        flat = rows.reshape(-1, rows.shape[-1])
+        self.numbered |= structure.structured(flat, tensor.info.dtype) is not None
+
+    def _take_whole(self, tensor: Tensor, weights: NDArray[np.float32]) -> None:
+        for axis in self.axes.get(tensor.info.name, ()):
+            cut = (slice(None),) * axis + (slice(genes.n_read(tensor.info.shape, axis)),)
+            self._take_axis(tensor, axis, weights[cut])
+        self._take_corner(tensor, weights)
+        if self.anchors is None or not np.isfinite(weights).all():
+            return
+        if anchors.is_position_table(tensor.info, self.anchors.width):
+            self._take_positions(tensor, weights[0] if weights.shape[0] == 1 else weights[:POSITION_ROWS])
+        if gene := views.gram(tensor.info, weights, self.anchors.width):
+            self._stream.append(gene)
+
+    def _take_axis(self, tensor: Tensor, axis: int, block: NDArray[np.float32]) -> None:
+        gene = genes.make_gene(tensor.info, axis, block, quantised=tensor.quantised)
+        if isinstance(gene, str):
+            self.skipped.append(Skipped(f"{tensor.info.name}[{axis}]", gene))
+            return
+        self.genes.append(gene)
+        answer = views.response(tensor.info, axis, block, self.anchors) if self.anchors else None
+        if answer is not None and self.anchors and self.anchors.info is not tensor.info:
+            self.genes.append(answer)
+
+    def _take_corner(self, tensor: Tensor, rows: NDArray[np.float32]) -> None:
+        if id(tensor) in self._kept and (block := blocks.make_block(tensor.info, rows[: blocks.N_ROWS])):
+            self.blocks.append(block)
+
+    def _finish(self) -> None:
+        """Views of the residual stream count only if nothing numbers its coordinates."""
+        if self.anchors is None or self.numbered:
+            return
+        own = views.residual(self.anchors) if self.anchors.width >= 2 * genes.N_TESTED else None
+        self.genes += self._stream + ([own] if own else [])
+
+
+def _layout_free(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Axes by length: frameworks store one map in different axis orders (equal lengths stay as they are)."""
+    return np.ascontiguousarray(weights.transpose(sorted(range(weights.ndim), key=lambda i: weights.shape[i])))
