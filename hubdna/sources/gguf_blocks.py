@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.interface import Extent, Tensor, merge_axes
 from hubdna.sources.safetensors import NUMPY_DTYPES
 
 CHUNK = 250_000
@@ -148,7 +148,9 @@ def block_tensor(info: TensorInfo, kind: BlockType, n_heads: int = 0) -> Tensor:
     """
     even = n_heads > 0 and len(info.shape) > 0 and info.shape[0] % (2 * n_heads) == 0
     rows = _Rows(info, kind, n_heads if even else 0)
-    return Tensor(info, rows.extents, rows.decode, kind.readable and kind.name not in NUMPY_DTYPES)
+    quantised = kind.readable and kind.name not in NUMPY_DTYPES
+    merged = None if rows.n_heads else lambda: block_tensor(merge_axes(info), kind)
+    return Tensor(info, rows.extents, rows.decode, quantised, merged)
 
 
 def rotary_heads(name: str, metadata: Mapping[str, Value]) -> int:

@@ -15,6 +15,7 @@ disagree. Otherwise the integers stay what they are, and no evidence.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -142,7 +143,11 @@ class Stored:
                 flat = self.values(data[0], first, n, row)
                 return flat.astype(np.float32).reshape(n, *self.shape[1:])
 
-        return Tensor(self.info(self.name), lambda first, n: self.extents(first, n, row), decode)
+        def merged() -> Tensor:
+            return replace(self, shape=(self.shape[0] * self.shape[1], *self.shape[2:])).tensor()
+
+        plan = functools.partial(self.extents, row=row)
+        return Tensor(self.info(self.name), plan, decode, merged=None if self.packed else merged)
 
     def info(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
         """What it is, under this name and in this shape."""
