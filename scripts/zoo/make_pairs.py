@@ -2,7 +2,8 @@
 
     python scripts/zoo/make_pairs.py                       # whatever is missing, all sets
     python scripts/zoo/make_pairs.py --only decoder-128-s1
-    python scripts/zoo/make_pairs.py --list
+    python scripts/zoo/make_pairs.py --list                # what there is to make
+    python scripts/zoo/pair_report.py                      # what was made
 
 The folder is $HUBDNA_ZOO, or ~/.cache/hubdna-zoo. Each set is pairs/SET/ with a folder per model, `models.json` (how
 each was made, what it cost, its loss) and `pairs.json`, the ground truth. Models whose folder is there are skipped. A
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import tempfile
 import time
@@ -25,7 +25,7 @@ import pair_files
 import torch
 import transformers
 from changes import CHANGES, INNER, Change
-from pair_catalog import SETS
+from pair_catalog import SETS, cache
 from pair_kinds import KINDS, Kind, Net
 from pair_rows import PICTURES, TEXT, PairSet, Recipe
 from peft import LoraConfig, get_peft_model
@@ -58,7 +58,7 @@ class Maker:
 
     def _make(self, recipe: Recipe) -> None:
         """Makes one model and notes what it cost."""
-        begun = time.perf_counter()
+        begun, spent = time.perf_counter(), time.process_time()
         kind = recipe.kind or self.plan.kind
         net, facts = self._changed(recipe, kind)
         if recipe.data:
@@ -66,6 +66,7 @@ class Maker:
             facts |= more
         pair_files.write(self.folder / recipe.name, kind, net, recipe.layout, recipe.dtype, recipe.claims)
         facts["seconds"] = round(time.perf_counter() - begun, 1)
+        facts["cpu_seconds"] = round(time.process_time() - spent, 1)
         shown = ", ".join(f"{key} {value:.3g}" for key, value in facts.items())
         print(f"{self.name}/{recipe.name}: {recipe.relation}, {shown}", flush=True)
         self.notes[recipe.name] = {"parent": recipe.parent, "kind": kind, "relation": recipe.relation} | facts
@@ -191,11 +192,6 @@ def _write_json(path: Path, value: Any) -> None:
     temporary.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)
-
-
-def cache() -> Path:
-    """Returns the zoo's folder."""
-    return Path(os.environ.get("HUBDNA_ZOO") or Path.home() / ".cache" / "hubdna-zoo")
 
 
 def main() -> None:

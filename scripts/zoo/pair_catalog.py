@@ -5,7 +5,9 @@ pair (the model, `against`); `EXTRA` lists the pairs that no single row gives. S
 those of the set's root, so that one table serves all architectures. What a row's fields mean: `pair_rows`.
 """
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 from pair_rows import PairSet, Recipe, disguises, layers, lora, masked, root, surgery, tune
 from pair_text import CUT, RESERVED, WORDS
@@ -188,16 +190,21 @@ SETS = {
     "decoder-128-s1": decoder(128, 1),
     "encoder": PairSet(
         "encoder", 0, SMALL | {"intermediate_size": 384}, {"hidden_size": 128, "intermediate_size": 256},
-        400, 3e-3, ENCODER, EXTRA,
+        300, 3e-3, ENCODER, EXTRA,
     ),
-    "vit": PairSet("vit", 0, {}, {"embed_dim": 96, "mlp_ratio": 2}, 500, 2e-3, VIT, EXTRA),
-    "resnet": PairSet("resnet", 0, {}, {"channels": (64, 96, 96, 128)}, 200, 2e-3, RESNET, EXTRA),
+    "vit": PairSet("vit", 0, {}, {"embed_dim": 96, "mlp_ratio": 2}, 400, 2e-3, VIT, EXTRA),
+    "resnet": PairSet("resnet", 0, {}, {"channels": (64, 96, 96, 128)}, 150, 2e-3, RESNET, EXTRA),
     "convnext": PairSet("convnext", 0, {}, {"dims": (48, 64, 96, 128)}, 300, 3e-3, CONVNEXT, EXTRA),
     "moe": PairSet(
         "moe", 0, SMALL | {"vocab_size": WORDS + RESERVED, "intermediate_size": 192},
-        {"hidden_size": 128, "intermediate_size": 128}, 240, 3e-3, MOE, EXTRA,
+        {"hidden_size": 128, "intermediate_size": 128}, 200, 3e-3, MOE, EXTRA,
     ),
     "decoder-128-s0": decoder(128, 0),
     "decoder-96-s0": decoder(96, 0),
     "decoder-96-s1": decoder(96, 1),
 }  # fmt: skip
+
+
+def cache() -> Path:
+    """Returns the zoo's folder: $HUBDNA_ZOO, or one in the user's cache."""
+    return Path(os.environ.get("HUBDNA_ZOO") or Path.home() / ".cache" / "hubdna-zoo")
