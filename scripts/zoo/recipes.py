@@ -14,7 +14,7 @@ from typing import Any
 import stacked_text
 import stacked_vision
 import torch
-from lessons import BERT_VOCABULARY, CONTEXT, RESERVED, VOCABULARY, Digits, Lesson, Masked, Text
+from lessons import BERT_VOCABULARY, CONTEXT, RESERVED, SPAN, VOCABULARY, Digits, Lesson, Masked, Text
 from stacked import Stack
 from torch import nn
 
@@ -28,7 +28,7 @@ MIXTRAL = LLAMA | {
     "num_experts_per_tok": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
 }  # fmt: skip
 BERT = COMMON | {
-    "vocab_size": len(BERT_VOCABULARY), "intermediate_size": 128, "num_hidden_layers": 3, "hidden_dropout_prob": 0.0,
+    "vocab_size": len(BERT_VOCABULARY), "intermediate_size": 128, "num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "max_position_embeddings": SPAN,
     "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
 VIT = {"img_size": 12, "patch_size": 4, "in_chans": 1, "embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 2}
@@ -161,10 +161,10 @@ def tokenizer_files(recipe: Recipe) -> dict[str, str]:
 
 RECIPES = {
     "decoder": Recipe(100_000, LLAMA, _llama, stacked_text.decoder, Text, 400, 8, 6e-3, 0.1, 2.7),
-    "moe": Recipe(200_000, MIXTRAL, _mixtral, stacked_text.moe, Text, 300, 8, 6e-3, 0.1, 2.8),
-    "encoder": Recipe(300_000, BERT, _bert, stacked_text.encoder, Masked, 600, 8, 3e-3, 0.1, 2.9),
+    "moe": Recipe(200_000, MIXTRAL, _mixtral, stacked_text.moe, Text, 250, 8, 6e-3, 0.1, 2.8),
+    "encoder": Recipe(300_000, BERT, _bert, stacked_text.encoder, Masked, 700, 10, 1.5e-3, 0.1, 3.05),
     "mlp": Recipe(400_000, MLP, _mlp, stacked_vision.mlp, Digits, 440, 64, 2e-3, 0.01, 0.9),
-    "resnet": Recipe(500_000, RESNET, _resnet, stacked_vision.resnet, Digits, 132, 64, 3e-3, 0.05, 0.9),
+    "resnet": Recipe(500_000, RESNET, _resnet, stacked_vision.resnet, Digits, 88, 64, 3e-3, 0.05, 0.9),
     "convnext": Recipe(600_000, CONVNEXT, _convnext, stacked_vision.convnext, Digits, 132, 64, 3e-3, 0.05, 0.9),
-    "vit": Recipe(700_000, VIT, _vit, stacked_vision.vit, Digits, 220, 64, 3e-3, 0.05, 0.9),
+    "vit": Recipe(700_000, VIT, _vit, stacked_vision.vit, Digits, 220, 32, 3e-3, 0.05, 0.9),
 }

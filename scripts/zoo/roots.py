@@ -139,7 +139,7 @@ def grow(name: str, recipe: "Recipe", upto: int) -> None:
 def check(name: str, recipe: "Recipe") -> bool:
     """Compares a stacked forward with the framework's own, on weights moved away from their start."""
     import torch
-    from lessons import CONTEXT, Digits, Masked
+    from lessons import SPAN, Digits, Masked
     from recipes import state_of
     from stacked import stack
     from stacked_text import unmask
@@ -155,7 +155,7 @@ def check(name: str, recipe: "Recipe") -> bool:
             x = torch.randn(5, 1, side, side)
             theirs, ours = model(x), recipe.forward(p, x.expand(2, *x.shape))
         else:
-            ids = torch.randint(256, (3, CONTEXT))
+            ids = torch.randint(256, (3, SPAN))
             theirs, ours = model(input_ids=ids).logits.flatten(0, 1), recipe.forward(p, ids.expand(2, *ids.shape))
             ours = unmask(p, ours) if recipe.lesson is Masked else ours
         ours = ours[0] if isinstance(ours, tuple) else ours
