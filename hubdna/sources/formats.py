@@ -9,6 +9,7 @@ from typing import Any
 from hubdna.errors import NoWeightsError
 from hubdna.records import Skipped
 from hubdna.sources import gguf_file, layouts, onnx_file, safetensors, torch_zip
+from hubdna.sources.canonical import canonical
 from hubdna.sources.interface import ByteReader, Tensor
 
 NOT_THE_MODEL = "not part of the model's weights"
@@ -41,21 +42,22 @@ def _gguf(reader: ByteReader, filename: str) -> Opened:
 def compose(
     opened: list[Opened], reader: ByteReader, config: dict[str, Any] | None, max_peeks: int
 ) -> tuple[list[Tensor], str | None]:
-    """Put the shards' tensors together; groups of packed weights and scales become weights, also across shards.
+    """Put the shards' tensors together: packed weights and scales become weights, fused weights several.
 
     Args:
         opened: the shards.
         reader: some layouts keep a shape in a tiny tensor.
-        config: config.json, a hint where shapes fit several layouts.
+        config: config.json, a hint where shapes fit several layouts or splits.
         max_peeks: tiny tensors that may be read, a request each.
 
     Returns:
         The tensors, and the name of the quantised layout, if any.
     """
     tensors = [tensor for one in opened for tensor in one.tensors]
-    if not all(t.info.filename.endswith(".safetensors") for t in tensors):
-        return tensors, None
-    return layouts.compose(tensors, config, reader, max_peeks)
+    quantisation = None
+    if all(t.info.filename.endswith(".safetensors") for t in tensors):
+        tensors, quantisation = layouts.compose(tensors, config, reader, max_peeks)
+    return canonical(tensors, config), quantisation
 
 
 READERS: dict[str, Callable[[ByteReader, str], Opened]] = {

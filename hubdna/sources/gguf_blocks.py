@@ -16,13 +16,13 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.interface import Extent, Tensor, merge_axes
 from hubdna.sources.safetensors import NUMPY_DTYPES
 
 CHUNK = 250_000
@@ -32,11 +32,10 @@ _REPACKED = {
 }  # fmt: skip
 """Types of 2024 that interleave rows for one processor; later libraries dropped them, files with them are left."""
 MAX_TENSORS = 200_000
-"""Of one file, each expert counted; the largest mixtures of experts have about 100,000."""
+"""Of one file, as for safetensors."""
 ROTARY_ORDER = frozenset("llama arcee arctic deepseek granite granitemoe internlm2 minicpm olmo smollm3".split())
 """Architectures whose q and k rows llama.cpp's converter reorders (LlamaModel.permute and its heirs)."""
 _ROTARY = re.compile(r"blk\.(\d{1,9})\.attn_([qk])\.(?:weight|bias)")
-_EXPERTS = re.compile(r"(blk\.\d+\.ffn)_(\w+_exps)\.weight")
 
 Value = str | int | float | bool | list[int]
 """What a key of the header may say."""
@@ -148,13 +147,15 @@ def block_tensor(info: TensorInfo, kind: BlockType, n_heads: int = 0) -> Tensor:
     """
     even = n_heads > 0 and len(info.shape) > 0 and info.shape[0] % (2 * n_heads) == 0
     rows = _Rows(info, kind, n_heads if even else 0)
-    return Tensor(info, rows.extents, rows.decode, kind.readable and kind.name not in NUMPY_DTYPES)
+    quantised = kind.readable and kind.name not in NUMPY_DTYPES
+    merged = None if rows.n_heads else lambda: block_tensor(merge_axes(info), kind)
+    return Tensor(info, rows.extents, rows.decode, quantised, merged)
 
 
 def rotary_heads(name: str, metadata: Mapping[str, Value]) -> int:
     """Heads of a tensor whose rows are stored in rotary order; 0 if they are not, or nobody says how many."""
     architecture, found = metadata.get("general.architecture"), _ROTARY.fullmatch(name)
-    if not found or architecture not in ROTARY_ORDER:
+    if not found or not isinstance(architecture, str) or architecture not in ROTARY_ORDER:
         return 0
     count = metadata.get(f"{architecture}.attention.head_count", 0)
     if found[2] == "k":
@@ -163,26 +164,3 @@ def rotary_heads(name: str, metadata: Mapping[str, Value]) -> int:
         layer = int(found[1])
         count = count[layer] if layer < len(count) else 0
     return count if isinstance(count, int) else 0
-
-
-def split_experts(tensors: list[Tensor]) -> list[Tensor]:
-    """Stacks of experts [expert, out, in] -> matrices `blk.0.ffn.<expert>.gate_exps.weight`; others as they are."""
-    stacks = [t for t in tensors if len(t.info.shape) == 3 and _EXPERTS.fullmatch(t.info.name)]
-    if len(tensors) + sum(t.n_units for t in stacks) > MAX_TENSORS:
-        return tensors
-    names = {t.info.name for t in stacks}
-    return [part for t in tensors for part in (_experts(t.info) if t.info.name in names else [t])]
-
-
-def _experts(info: TensorInfo) -> list[Tensor]:
-    kind = next(k for k in block_types().values() if k.name == info.dtype)
-    begin, end = info.data_offsets
-    step = (end - begin) // info.shape[0]
-    name = _EXPERTS.sub(r"\1.{}.\2.weight", info.name)
-    return [
-        block_tensor(
-            replace(info, name=name.format(i), shape=info.shape[1:], data_offsets=(at, at + step)),
-            kind,
-        )
-        for i, at in enumerate(range(begin, end, step))
-    ]

@@ -26,7 +26,6 @@ from hubdna.sources.gguf_blocks import (
     block_tensor,
     block_types,
     rotary_heads,
-    split_experts,
 )
 from hubdna.sources.interface import ByteReader, Tensor
 
@@ -68,12 +67,8 @@ class GgufFile:
 
 
 def read_tensors(reader: ByteReader, filename: str) -> list[Tensor]:
-    """Open one file: its header is read and checked, its tensors can be asked for units. Raises FormatError.
-
-    Experts come as one matrix each, as other formats store them: units of the first axis of a stack are experts,
-    which are too few to test, so that a mixture of experts would be readable as a whole only.
-    """
-    return split_experts(read_file(reader, filename).tensors)
+    """Open one file: its header is read and checked, its tensors can be asked for units. Raises FormatError."""
+    return read_file(reader, filename).tensors
 
 
 def read_file(reader: ByteReader, filename: str) -> GgufFile:

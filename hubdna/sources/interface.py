@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -89,12 +89,15 @@ class Tensor:
         extents: (first, n) -> where the bytes of those units lie; cheap, reads nothing.
         decode: (bytes of those extents, first, n) -> float32 [n, *shape[1:]].
         quantised: whether the stored values are a grid, so that few distinct values are no sign of structure.
+        merged: gives the same tensor with its first two axes made one, so that rows of a unit (of one expert of a
+            stack) can be read alone; None where a whole unit is the least that can be read.
     """
 
     info: TensorInfo
     extents: Callable[[int, int], list[Extent]]
     decode: Callable[[Sequence[memoryview], int, int], NDArray[np.float32]]
     quantised: bool = False
+    merged: Callable[[], Tensor] | None = None
 
     @property
     def n_units(self) -> int:
@@ -104,6 +107,11 @@ class Tensor:
     def n_bytes(self, n: int) -> int:
         """What reading n units costs."""
         return sum(stop - start for _, start, stop in self.extents(0, n))
+
+
+def merge_axes(info: TensorInfo) -> TensorInfo:
+    """The same bytes with the first two axes made one."""
+    return replace(info, shape=(info.shape[0] * info.shape[1], *info.shape[2:]))
 
 
 Wanted = tuple[Tensor, int, int]

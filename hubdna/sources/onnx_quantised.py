@@ -3,6 +3,7 @@
 A quantised weight is an integer tensor, a scale and often a zero point; what ties them together are nodes:
 
     DequantizeLinear, QLinearMatMul, QLinearConv, QGemm, QAttention, DynamicQuantizeMatMul   scale among their inputs
+    Gather, then DequantizeLinear     of a table, one scale for all: rows are picked as integers
     Cast, then Mul with a scale                                                              as numpy broadcasts it
     MatMulInteger, ConvInteger        zero point among the inputs, scale beside the weight: x_quantized, x_scale
     MatMulNBits                       blocks of 2, 4 or 8 bits along the inputs, weights [N, K]
@@ -15,6 +16,7 @@ disagree. Otherwise the integers stay what they are, and no evidence.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -142,7 +144,11 @@ class Stored:
                 flat = self.values(data[0], first, n, row)
                 return flat.astype(np.float32).reshape(n, *self.shape[1:])
 
-        return Tensor(self.info(self.name), lambda first, n: self.extents(first, n, row), decode)
+        def merged() -> Tensor:
+            return replace(self, shape=(self.shape[0] * self.shape[1], *self.shape[2:])).tensor()
+
+        plan = functools.partial(self.extents, row=row)
+        return Tensor(self.info(self.name), plan, decode, merged=None if self.packed else merged)
 
     def info(self, name: str, shape: tuple[int, ...] | None = None) -> TensorInfo:
         """What it is, under this name and in this shape."""
@@ -277,9 +283,10 @@ class Grid:
 def find_grids(graph: Graph) -> dict[str, Grid]:
     """The quantised weights of one graph by the name of their integers."""
     found: dict[str, Grid | None] = {}
-    casts = {n.outputs[0]: n.inputs[0] for n in graph.nodes if n.op == b"Cast" and n.outputs and n.inputs}
+    sources = {op: {n.outputs[0]: n.inputs[0] for n in graph.nodes if n.op == op and n.outputs and n.inputs}
+               for op in (b"Cast", b"Gather")}  # fmt: skip
     for node in graph.nodes:
-        for grid in _of_node(graph, node, casts):
+        for grid in _of_node(graph, node, sources):
             name = grid.codes.name
             known = found.setdefault(name, grid)
             if known is None or not known.same_as(grid):
@@ -292,10 +299,12 @@ def stem(name: str) -> str:
     return next((name.removesuffix(s) for s in SUFFIXES if name.endswith(s) and name != s), name)
 
 
-def _of_node(graph: Graph, node: Node, casts: dict[bytes, bytes]) -> Iterator[Grid]:
-    """The quantised weight that one node reads, if it fits."""
+def _of_node(graph: Graph, node: Node, sources: dict[bytes, dict[bytes, bytes]]) -> Iterator[Grid]:
+    """The quantised weight that one node reads, if it fits. `sources`: operator -> output -> first input."""
     if node.op in OPERANDS:
         codes, scale, zero = (graph.input(node, i) for i in OPERANDS[node.op])
+        if codes is None and node.op == b"DequantizeLinear" and scale is not None and scale.size == 1:
+            codes = graph.named(sources[b"Gather"].get(node.inputs[0], b""))
         has_zero = graph.has_input(node, OPERANDS[node.op][2])
     elif node.op in INTEGER_OPS:
         codes, zero = (graph.input(node, i) for i in INTEGER_OPS[node.op])
@@ -305,7 +314,7 @@ def _of_node(graph: Graph, node: Node, casts: dict[bytes, bytes]) -> Iterator[Gr
         yield from _of_blocks(graph, node)
         return
     elif node.op == b"Mul":
-        yield from _of_cast(graph, node, casts)
+        yield from _of_cast(graph, node, sources[b"Cast"])
         return
     else:
         return

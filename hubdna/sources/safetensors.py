@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hubdna.errors import FormatError
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import ByteReader, Extent, Tensor
+from hubdna.sources.interface import ByteReader, Extent, Tensor, merge_axes
 
 FIRST_READ = 100_000
 """Bytes of the first range: 97 % of safetensors headers are shorter (huggingface_hub, top 1,000 models)."""
@@ -60,7 +60,7 @@ def plain_tensor(info: TensorInfo) -> Tensor:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.frombuffer(data[0], NUMPY_DTYPES[info.dtype]).reshape(n, *info.shape[1:]).astype(np.float32)
 
-    return Tensor(info, extents, decode)
+    return Tensor(info, extents, decode, merged=lambda: plain_tensor(merge_axes(info)))
 
 
 def read_header(reader: ByteReader, filename: str) -> list[TensorInfo]:

@@ -555,5 +555,11 @@ def _tensor(view: _View, entry: _Entry, filename: str, big: bool) -> Tensor:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.lib.stride_tricks.as_strided(flat, (n, *rest), strides).astype(np.float32, order="C")
 
+    def merged() -> Tensor:
+        shape, strides = (view.shape[0] * view.shape[1], *view.shape[2:]), view.strides[1:]
+        return _tensor(replace(view, shape=shape, strides=strides), entry, filename, big)
+
     span = (begin, begin + view.reach * item)
-    return Tensor(TensorInfo(view.name, view.dtype, view.shape, span, filename), extents, decode)
+    info = TensorInfo(view.name, view.dtype, view.shape, span, filename)
+    in_line = len(view.shape) > 1 and view.strides[0] == view.shape[1] * view.strides[1]
+    return Tensor(info, extents, decode, merged=merged if in_line else None)

@@ -4,7 +4,7 @@
 
 For each layout NAME.safetensors, as the library stores it, and NAME.reference.safetensors, the library's own
 dequantised weights. `tests/sources/layouts/test_references.py` compares. Needs no GPU; not run in CI. Written with
-bitsandbytes 0.50.2, compressed-tensors 0.20.0, hqq 0.2.8.post1, mlx 0.32.4 (mlx[cpu]), transformers 5.23.0, torch
+bitsandbytes 0.50.2, compressed-tensors 0.20.0, hqq 0.2.8.post1, mlx 0.32.4 (mlx[cpu]), transformers 5.24.0, torch
 2.14.1, and the sources of auto_gptq 0.7.1 (wheel, unpacked) and autoawq 0.2.9 (sdist, unpacked).
 """
 
@@ -15,6 +15,7 @@ import importlib.util
 import json
 import sys
 import types
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,47 +34,54 @@ def weights(n_out: int = OUT, n_in: int = IN) -> torch.Tensor:
     return torch.randn(n_out, n_in, generator=torch.Generator().manual_seed(0)) * 0.05
 
 
-def bnb4(kind: str, nested: bool, storage: torch.dtype = torch.uint8) -> Written:
+def bnb4(w: torch.Tensor, kind: str, nested: bool, storage: torch.dtype = torch.uint8) -> Written:
     """bitsandbytes.functional.quantize_4bit, as Linear4bit saves it."""
     import bitsandbytes.functional as bnb
 
     packed, state = bnb.quantize_4bit(
-        weights(), blocksize=64, quant_type=kind, compress_statistics=nested, quant_storage=storage
+        w, blocksize=64, quant_type=kind, compress_statistics=nested, quant_storage=storage
     )
     raw = {"fc1.weight": packed, **{f"fc1.weight.{k}": v for k, v in state.as_dict(packed=True).items()}}
     return raw, {"fc1.weight": bnb.dequantize_4bit(packed, state)}, {"quant_method": "bitsandbytes"}
 
 
-def bnb8() -> Written:
+def bnb8(w: torch.Tensor) -> Written:
     """bitsandbytes.functional.int8_vectorwise_quant, as Linear8bitLt saves it."""
     import bitsandbytes.functional as bnb
 
-    q, scb, _ = bnb.int8_vectorwise_quant(weights().half())
+    q, scb, _ = bnb.int8_vectorwise_quant(w.half())
     raw = {"fc1.weight": q, "fc1.SCB": scb, "fc1.weight_format": torch.tensor(0, dtype=torch.uint8)}
     return raw, {"fc1.weight": bnb.int8_vectorwise_dequant(q, scb)}, {"quant_method": "bitsandbytes"}
 
 
-def compressed(strategy: str, kind: str, bits: int, symmetric: bool, **more: Any) -> Written:
-    """compressed-tensors: quantise with its own parameters, compress, decompress."""
+def compressed(w: torch.Tensor, strategy: str, kind: str, bits: int, symmetric: bool, **more: Any) -> Written:
+    """compressed-tensors: quantise with its own parameters, compress, decompress.
+
+    Args:
+        w: the weights.
+        strategy: what shares a scale: tensor, channel, group, tensor_group or block.
+        kind: int or float.
+        bits: of a number.
+        symmetric: without zero points.
+        more: `fmt`, the name of the compressor; everything else is for QuantizationArgs.
+    """
     from compressed_tensors.compressors import BaseCompressor
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
     from compressed_tensors.quantization.utils import calculate_qparams
 
     fmt = more.pop("fmt")
-    shape = more.pop("shape", (OUT, IN))
     args = QuantizationArgs(num_bits=bits, type=kind, symmetric=symmetric, strategy=strategy, **more)
     scheme = QuantizationScheme(targets=["Linear"], weights=args)
-    w = weights(*shape)
     view = {
         "tensor": lambda: w.reshape(1, -1),
         "channel": lambda: w,
-        "group": lambda: w.reshape(shape[0], -1, args.group_size or 1),
-        "tensor_group": lambda: w.reshape(shape[0], -1, args.group_size or 1),
+        "group": lambda: w.reshape(w.shape[0], -1, args.group_size or 1),
+        "tensor_group": lambda: w.reshape(w.shape[0], -1, args.group_size or 1),
     }
     state: Tensors = {"weight": w}
     if strategy == "block":
-        state["weight_scale"] = torch.tensor([[2.0**-13, 2.0**-12], [2.0**-12, 2.0**-11]])
-        state["weight_zero_point"] = torch.zeros(2, 2)
+        state["weight_scale"] = scale = block_scales(w)
+        state["weight_zero_point"] = torch.zeros_like(scale)
     else:
         if strategy == "tensor_group":
             state["weight_global_scale"] = (448 * 6 / w.abs().max()).reshape(1)
@@ -88,30 +96,37 @@ def compressed(strategy: str, kind: str, bits: int, symmetric: bool, **more: Any
     return {f"fc1.{k}": v for k, v in stored.items()}, {"fc1.weight": back}, {"quant_method": "compressed-tensors"}
 
 
-def hqq(bits: int, axis: int) -> Written:
+def block_scales(w: torch.Tensor, size: int = 128, top: float = 448) -> torch.Tensor:
+    """The scale of each block [size, size] that makes its largest weight the largest number; the last may be cut."""
+    n_out, n_in = (-(-n // size) for n in w.shape)
+    padded = torch.zeros(n_out * size, n_in * size)
+    padded[: w.shape[0], : w.shape[1]] = w.abs()
+    return padded.reshape(n_out, size, n_in, size).amax((1, 3)) / top
+
+
+def hqq(w: torch.Tensor, bits: int, axis: int) -> Written:
     """HQQLinear.state_dict of a linear layer."""
     from hqq.core.quantize import BaseQuantizeConfig, HQQLinear, Quantizer
 
-    layer = torch.nn.Linear(IN, OUT, bias=False)
-    layer.weight.data = weights()
+    layer = torch.nn.Linear(w.shape[1], w.shape[0], bias=False)
+    layer.weight.data = w.clone()
     config = BaseQuantizeConfig(nbits=bits, group_size=64 if axis == 1 else 16, axis=axis)
     made = HQQLinear(layer, config, compute_dtype=torch.float32, device="cpu")
     raw = {f"fc1.{k}": v for k, v in made.state_dict().items() if isinstance(v, torch.Tensor)}
     return raw, {"fc1.weight": Quantizer.dequantize(made.W_q, made.meta)}, {"quant_method": "hqq"}
 
 
-def mlx(bits: int, mode: str = "affine") -> Written:
+def mlx(w: torch.Tensor, bits: int, mode: str = "affine") -> Written:
     """mlx.core.quantize."""
     import mlx.core as mx
     import numpy as np
 
     options = {"group_size": 64, "bits": bits} if mode == "affine" else {"mode": mode}
-    parts = mx.quantize(mx.array(weights().numpy()), **options)
+    parts = mx.quantize(mx.array(w.numpy()), **options)
     raw = {
         f"fc1.{name}": torch.from_numpy(np.array(part))
         for name, part in zip(("weight", "scales", "biases"), parts, strict=False)
     }
-    raw["norm.weight"] = torch.ones(IN)
     back = torch.from_numpy(np.array(mx.dequantize(*parts, **options, dtype=mx.float32)))
     return raw, {"fc1.weight": back}, {"group_size": 64, "bits": bits}
 
@@ -144,19 +159,21 @@ def _affine(w: torch.Tensor, bits: int, group: int) -> tuple[torch.Tensor, torch
     return scale, torch.clamp(torch.round(-grouped.amin(-1) / scale), 1, 2**bits - 1)
 
 
-def gptq(package: Path, bits: int, order: bool) -> Written:
+def gptq(w: torch.Tensor, package: Path, bits: int, order: bool) -> Written:
     """AutoGPTQ's QuantLinear.pack; what its own matrix product makes of an identity."""
     import transformers
 
     transformers.pytorch_utils = importlib.import_module("transformers.pytorch_utils")  # lazy in version 5
     name = "qlinear_cuda.py" if order else "qlinear_cuda_old.py"
-    made = _load(package / "nn_modules" / "qlinear" / name).QuantLinear(bits, 32, IN, OUT, bias=False)
-    layer = torch.nn.Linear(IN, OUT, bias=False)
-    scale, zero = _affine(weights(), bits, 32)
-    g_idx = torch.arange(IN) // 32
+    n_out, n_in = w.shape
+    made = _load(package / "nn_modules" / "qlinear" / name).QuantLinear(bits, 32, n_in, n_out, bias=False)
+    layer = torch.nn.Linear(n_in, n_out, bias=False)
+    scale, zero = _affine(w, bits, 32)
+    g_idx = torch.arange(n_in) // 32
     if order:
-        g_idx = g_idx[torch.randperm(IN, generator=torch.Generator().manual_seed(1))]
-    layer.weight.data = torch.clamp(weights(), -0.1, 0.1)
+        g_idx = g_idx[torch.randperm(n_in, generator=torch.Generator().manual_seed(1))]
+        scale, zero = _affine(w[:, torch.argsort(g_idx, stable=True)], bits, 32)
+    layer.weight.data = w.clone()
     layer.weight.data = (
         torch.clamp(torch.round(layer.weight.data / scale[:, g_idx]) + zero[:, g_idx], 0, 2**bits - 1) - zero[:, g_idx]
     ) * scale[:, g_idx]
@@ -164,11 +181,11 @@ def gptq(package: Path, bits: int, order: bool) -> Written:
     state = made.state_dict()
     if order:
         state["g_idx"] = g_idx.to(torch.int32)
-    back = made(torch.eye(IN))
+    back = made(torch.eye(n_in))
     return {f"fc1.{k}": v for k, v in state.items()}, {"fc1.weight": back.float()}, {"quant_method": "gptq"}
 
 
-def awq(package: Path) -> Written:
+def awq(w: torch.Tensor, package: Path) -> Written:
     """AutoAWQ's WQLinear_GEMM.from_linear and its packing_utils.dequantize_gemm."""
     sys.path.insert(0, str(package))
     for stub in ("awq", "awq.utils", "awq.modules"):  # their __init__ files import models that are gone
@@ -177,11 +194,11 @@ def awq(package: Path) -> Written:
     from awq.modules.linear import gemm
     from awq.utils.packing_utils import dequantize_gemm
 
-    layer = torch.nn.Linear(IN, OUT, bias=False)
-    scale, zero = _affine(weights(), 4, 32)
+    layer = torch.nn.Linear(w.shape[1], w.shape[0], bias=False)
+    scale, zero = _affine(w, 4, 32)
     scale = scale.half().float()
     layer.weight.data = torch.clamp(
-        torch.round(weights() / scale.repeat_interleave(32, 1)) + zero.repeat_interleave(32, 1), 0, 15
+        torch.round(w / scale.repeat_interleave(32, 1)) + zero.repeat_interleave(32, 1), 0, 15
     )
     layer.weight.data = (layer.weight.data - zero.repeat_interleave(32, 1)) * scale.repeat_interleave(32, 1)
     made = gemm.WQLinear_GEMM.from_linear(layer, 4, 32, scales=scale.t().contiguous(), zeros=zero.t().contiguous())
@@ -189,33 +206,37 @@ def awq(package: Path) -> Written:
     return {f"fc1.{k}": v for k, v in made.state_dict().items()}, {"fc1.weight": back}, {"quant_method": "awq"}
 
 
-def everything(gptq_at: Path | None, awq_at: Path | None) -> dict[str, Any]:
-    """Name of the file -> what writes it."""
-    tasks: dict[str, Any] = {
-        "bnb-nf4": lambda: bnb4("nf4", False), "bnb-nf4-double": lambda: bnb4("nf4", True),
-        "bnb-nf4-bf16": lambda: bnb4("nf4", True, torch.bfloat16), "bnb-fp4": lambda: bnb4("fp4", False),
+def everything(gptq_at: Path | None, awq_at: Path | None) -> dict[str, Callable[[torch.Tensor], Written]]:
+    """Name of a layout -> what writes a matrix in it; without the unpacked packages GPTQ and AWQ are not there."""
+    tasks: dict[str, Callable[[torch.Tensor], Written]] = {
+        "bnb-nf4": lambda w: bnb4(w, "nf4", False), "bnb-nf4-double": lambda w: bnb4(w, "nf4", True),
+        "bnb-nf4-bf16": lambda w: bnb4(w, "nf4", True, torch.bfloat16), "bnb-fp4": lambda w: bnb4(w, "fp4", False),
         "bnb-int8": bnb8,
-        "ct-int8-channel": lambda: compressed("channel", "int", 8, True, fmt="int-quantized"),
-        "ct-int8-tensor-zero": lambda: compressed("tensor", "int", 8, False, fmt="int-quantized"),
-        "ct-int4-group": lambda: compressed("group", "int", 4, True, group_size=32, fmt="pack-quantized"),
-        "ct-int4-zero": lambda: compressed("group", "int", 4, False, group_size=32, fmt="pack-quantized"),
-        "ct-int3-zero": lambda: compressed("group", "int", 3, False, group_size=32, fmt="pack-quantized"),
-        "ct-fp8-channel": lambda: compressed("channel", "float", 8, True, fmt="float-quantized"),
-        "ct-fp8-tensor": lambda: compressed("tensor", "float", 8, True, fmt="float-quantized"),
-        "ct-fp8-block": lambda: compressed(
-            "block", "float", 8, True, block_structure=[128, 128], shape=(130, 136), fmt="float-quantized"
+        "ct-int8-channel": lambda w: compressed(w, "channel", "int", 8, True, fmt="int-quantized"),
+        "ct-int8-tensor-zero": lambda w: compressed(w, "tensor", "int", 8, False, fmt="int-quantized"),
+        "ct-int4-group": lambda w: compressed(w, "group", "int", 4, True, group_size=32, fmt="pack-quantized"),
+        "ct-int4-zero": lambda w: compressed(w, "group", "int", 4, False, group_size=32, fmt="pack-quantized"),
+        "ct-int3-zero": lambda w: compressed(w, "group", "int", 3, False, group_size=32, fmt="pack-quantized"),
+        "ct-fp8-channel": lambda w: compressed(w, "channel", "float", 8, True, fmt="float-quantized"),
+        "ct-fp8-tensor": lambda w: compressed(w, "tensor", "float", 8, True, fmt="float-quantized"),
+        "ct-fp8-block": lambda w: compressed(
+            w, "block", "float", 8, True, block_structure=[128, 128], fmt="float-quantized"
         ),
-        "ct-nvfp4": lambda: compressed("tensor_group", "float", 4, True, group_size=16, fmt="nvfp4-pack-quantized"),
-        "mxfp4": mxfp4,
+        "ct-nvfp4": lambda w: compressed(
+            w, "tensor_group", "float", 4, True, group_size=16, fmt="nvfp4-pack-quantized"
+        ),
+        "ct-mxfp4": lambda w: compressed(
+            w, "group", "float", 4, True, group_size=32, scale_dtype=torch.uint8, fmt="mxfp4-pack-quantized"
+        ),
     }  # fmt: skip
-    tasks |= {f"hqq{b}": lambda b=b: hqq(b, 1) for b in (2, 3, 4, 8)} | {"hqq4-axis0": lambda: hqq(4, 0)}
-    tasks |= {f"mlx{b}": lambda b=b: mlx(b) for b in (2, 3, 4, 5, 6, 8)}
-    tasks |= {f"mlx-{m}": lambda m=m: mlx(4, m) for m in ("mxfp4", "nvfp4", "mxfp8")}
+    tasks |= {f"hqq{b}": lambda w, b=b: hqq(w, b, 1) for b in (2, 3, 4, 8)} | {"hqq4-axis0": lambda w: hqq(w, 4, 0)}
+    tasks |= {f"mlx{b}": lambda w, b=b: mlx(w, b) for b in (2, 3, 4, 5, 6, 8)}
+    tasks |= {f"mlx-{m}": lambda w, m=m: mlx(w, 4, m) for m in ("mxfp4", "nvfp4", "mxfp8")}
     if gptq_at:
-        tasks |= {f"gptq{b}": lambda b=b: gptq(gptq_at, b, False) for b in (2, 3, 4, 8)}
-        tasks |= {"gptq4-act-order": lambda: gptq(gptq_at, 4, True)}
+        tasks |= {f"gptq{b}": lambda w, b=b: gptq(w, gptq_at, b, False) for b in (2, 3, 4, 8)}
+        tasks |= {"gptq4-act-order": lambda w: gptq(w, gptq_at, 4, True)}
     if awq_at:
-        tasks["awq4"] = lambda: awq(awq_at)
+        tasks["awq4"] = lambda w: awq(w, awq_at)
     return tasks
 
 
@@ -227,9 +248,11 @@ def main() -> None:
     parser.add_argument("--awq", type=Path, help="the unpacked autoawq source")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    for name, write in everything(args.gptq, args.awq).items():
+    for name, write in ({"mxfp4": lambda w: mxfp4()} | everything(args.gptq, args.awq)).items():
         try:
-            raw, back, config = write()
+            raw, back, config = write(weights(130, 136) if name == "ct-fp8-block" else weights())
+            if name.startswith("mlx"):
+                raw["norm.weight"] = torch.ones(IN)
         except Exception as error:
             print(f"{name}: not written: {type(error).__name__}: {error}")
             continue

@@ -28,13 +28,34 @@ def train_text(model: nn.Module, tokens: torch.Tensor, *, steps: int, lr: float,
         batch: windows per step.
     """
     gen = torch.Generator().manual_seed(seed)
+
+    def loss_of() -> torch.Tensor:
+        start = torch.randint(0, len(tokens) - CONTEXT, (batch, 1), generator=gen)
+        window = tokens[start + torch.arange(CONTEXT)]
+        return model(input_ids=window, labels=window).loss
+
+    train(model, loss_of, steps=steps, lr=lr)
+
+
+def train(
+    model: nn.Module, loss_of: Callable[[], torch.Tensor], *, steps: int, lr: float, masks: Masks | None = None
+) -> None:
+    """Trains any model on any loss.
+
+    Args:
+        model: only the parameters that ask for gradients move.
+        loss_of: draws a batch and gives the loss on it.
+        steps: optimiser steps.
+        lr: peak learning rate.
+        masks: for a pruned model, the weights that stay zero.
+    """
     optimiser, schedule = _optimiser(model, lr, steps)
     model.train()
     for step in range(steps):
-        start = torch.randint(0, len(tokens) - CONTEXT, (batch, 1), generator=gen)
-        window = tokens[start + torch.arange(CONTEXT)]
-        loss = model(input_ids=window, labels=window).loss
+        loss = loss_of()
         _step(model, loss, optimiser, schedule)
+        if masks:
+            apply_masks(model, masks)
         _progress(step, steps, loss)
 
 

@@ -20,6 +20,7 @@ from hubdna.errors import FormatError, NoGenesError, SourceError
 from hubdna.evidence.compare import compare_dna
 from hubdna.records import ModelRef, Verdict
 from hubdna.sources import gguf_file
+from hubdna.sources.canonical import canonical
 from hubdna.sources.gguf_blocks import BlockType, block_types
 from hubdna.sources.interface import LocalReader, Tensor, read_units
 from hubdna.sources.safetensors import FLOATS
@@ -191,12 +192,12 @@ def test_experts_come_as_one_matrix_each(tmp_path: Path) -> None:
     raw = blocks(KINDS["Q4_K"], 40 * 5, np.random.default_rng(7))
     expected = gguf.quants.dequantize(raw, gguf.GGMLQuantizationType.Q4_K).reshape(5, 40, 256)
     content = container([], [info("blk.3.ffn_gate_exps.weight", [256, 40, 5], 12)], raw.tobytes())
-    tensors = opened(tmp_path, content)
+    tensors = canonical(opened(tmp_path, content))
     assert [t.info.name for t in tensors] == [f"blk.3.ffn.{i}.gate_exps.weight" for i in range(5)]
     for tensor, expert in zip(tensors, expected, strict=True):
         assert (role_of(tensor.info), layer_of(tensor.info.name)) == ("ffn", 3)
         assert np.array_equal(values(tmp_path, tensor, 7, 9), expert[7:16])
-    (stack,) = gguf_file.read_file(LocalReader(tmp_path), "m.gguf").tensors
+    (stack,) = opened(tmp_path, content)
     assert stack.info.shape == (5, 40, 256)
     assert np.array_equal(values(tmp_path, stack, 2, 3), expected[2:])
 

@@ -205,6 +205,23 @@ class TestValues:
         assert np.array_equal(values(reader, t), expected)
         assert np.array_equal(next(read_units(reader, [(t, 2, 5)])), expected[2:7])
 
+    @pytest.mark.parametrize("n_scales", [1, 4])
+    def test_a_table_whose_rows_are_picked_before_they_are_dequantised(self, tmp_path: Path, n_scales: int) -> None:
+        """As onnxruntime's quantize_dynamic leaves embeddings; scales of rows or columns would need the picked axis."""
+        q = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        found = stored(
+            tmp_path,
+            node("Gather", ["table_quantized", "ids"], ["picked"]),
+            node("DequantizeLinear", ["picked", "table_scale", "table_zero_point"], ["x"]),
+            field(5, tensor("table_quantized", q.shape, 2, q.tobytes())),
+            field(5, tensor("table_scale", (n_scales,), FLOAT, np.full(n_scales, 0.5, np.float32).tobytes())),
+            field(5, tensor("table_zero_point", (n_scales,), 2, bytes([3] * n_scales))),
+        )
+        if n_scales == 1:
+            assert np.array_equal(found["table"], (q.astype(np.float32) - 3) * 0.5)
+        else:
+            assert "table" not in found
+
     def test_integers_of_which_two_nodes_disagree_are_left_alone(self, tmp_path: Path) -> None:
         found = stored(
             tmp_path,

@@ -156,7 +156,15 @@ Plan = Callable[[int, int], list[Extent]]
 Decode = Callable[[Sequence[memoryview], int, int], NDArray[np.float32]]
 
 
-def bundle(name: str, dtype: str, shape: tuple[int, ...], packed: TensorInfo, plan: Plan, decode: Decode) -> Tensor:
+def bundle(
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    packed: TensorInfo,
+    plan: Plan,
+    decode: Decode,
+    merged: Callable[[], Tensor] | None = None,
+) -> Tensor:
     """One Tensor of several parts.
 
     Args:
@@ -166,6 +174,7 @@ def bundle(name: str, dtype: str, shape: tuple[int, ...], packed: TensorInfo, pl
         packed: the raw tensor that holds the numbers; says where the Tensor lies.
         plan: (first, n) -> where each part's share of those units lies.
         decode: (bytes of each part, first, n) -> float32 of n * prod(shape[1:]) values, any shape.
+        merged: as in `Tensor`, where a layout may have more than two axes.
     """
 
     def extents(first: int, n: int) -> list[Extent]:
@@ -178,7 +187,7 @@ def bundle(name: str, dtype: str, shape: tuple[int, ...], packed: TensorInfo, pl
             return np.asarray(decode(parts, first, n), np.float32).reshape(n, *shape[1:])
 
     info = TensorInfo(name, dtype, shape, packed.data_offsets, packed.filename)
-    return Tensor(info, extents, decode_joined, quantised=True)
+    return Tensor(info, extents, decode_joined, quantised=True, merged=merged)
 
 
 def _joined(parts: list[Extent]) -> list[Extent]:

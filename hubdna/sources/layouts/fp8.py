@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.interface import Extent, Tensor, merge_axes
 from hubdna.sources.layouts.base import MAX_AXES, Group, Pool, bundle, floats, rows
 from hubdna.sources.layouts.grid import Grid, fit
 
@@ -75,4 +75,11 @@ def _tensor(weight: TensorInfo, scale: TensorInfo | None, grid: Grid | None) -> 
         return values
 
     word = "FP8-" + weight.dtype.removeprefix("F8_") + (grid.word if grid else "")
-    return bundle(weight.name, word, weight.shape, weight, plan, decode)
+    finer = grid.merged(weight.shape) if grid else None
+
+    def merged() -> Tensor:
+        of_rows = merge_axes(scale) if scale and len(scale.shape) > 2 else scale
+        return _tensor(merge_axes(weight), of_rows, finer)
+
+    able = len(weight.shape) > 2 and (finer or not grid)
+    return bundle(weight.name, word, weight.shape, weight, plan, decode, merged if able else None)

@@ -46,6 +46,17 @@ class Grid:
                 spread = spread[(slice(None),) * axis + (slice(weight[axis]),)]
         return spread
 
+    def merged(self, weight: tuple[int, ...]) -> Grid | None:
+        """The grid of the weight with its first two axes made one, unless blocks would begin within a block."""
+        if len(weight) < 3:
+            return None
+        b, (s, t) = self.sizes[1], self.shape[:2]
+        if s == t == 1:
+            return Grid((weight[0] * weight[1], *self.sizes[2:]), (1, *self.shape[2:]))
+        if s == weight[0] and b * t == weight[1]:
+            return Grid(self.sizes[1:], (s * t, *self.shape[2:]))
+        return None
+
     @property
     def word(self) -> str:
         """What a layout's name says about it: "", "-C" (channels), "-G32" (groups) or "-B128" (tiles)."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.interface import Extent, Tensor, merge_axes
 from hubdna.sources.layouts.base import FLOAT_SCALES, MAX_AXES, Group, Pool, array, bundle, floats, rows
 from hubdna.sources.layouts.bits import FP4, unpack
 
@@ -77,7 +77,11 @@ def _affine(weight: TensorInfo, scales: TensorInfo, biases: TensorInfo, bits: in
         values = unpack(array(data[0], "U8", -1, weight.shape[-1] * 4), bits).reshape(-1, group)
         return values * floats(data[1], scales.dtype, -1, 1) + floats(data[2], scales.dtype, -1, 1)
 
-    return bundle(weight.name, f"MLX{bits}", (*weight.shape[:-1], n_in), weight, plan, decode)
+    def merged() -> Tensor:
+        return _affine(merge_axes(weight), merge_axes(scales), merge_axes(biases), bits)
+
+    shape = (*weight.shape[:-1], n_in)
+    return bundle(weight.name, f"MLX{bits}", shape, weight, plan, decode, merged if len(shape) > 2 else None)
 
 
 def _floats(weight: TensorInfo, scales: TensorInfo) -> Tensor:
@@ -94,4 +98,8 @@ def _floats(weight: TensorInfo, scales: TensorInfo) -> Tensor:
             values = FP4[unpack(array(data[0], "U8", -1, words * 4), bits)]
         return values * floats(data[1], scale_type, -1, 1)
 
-    return bundle(weight.name, "MLX-" + word, (*weight.shape[:-1], weight.shape[-1] * 32 // bits), weight, plan, decode)
+    def merged() -> Tensor:
+        return _floats(merge_axes(weight), merge_axes(scales))
+
+    shape = (*weight.shape[:-1], weight.shape[-1] * 32 // bits)
+    return bundle(weight.name, "MLX-" + word, shape, weight, plan, decode, merged if len(shape) > 2 else None)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.interface import Extent, Tensor, merge_axes
 from hubdna.sources.layouts.base import MAX_AXES, Group, Pool, array, bundle, floats, rows
 from hubdna.sources.layouts.bits import FP4, unpack
 
@@ -43,4 +43,7 @@ def _tensor(name: str, packed: TensorInfo, scales: TensorInfo) -> Tensor:
         values = FP4[unpack(array(data[0], "U8", -1, BLOCK // 2), 4)]
         return values * floats(data[1], "F8_E8M0", -1, 1)
 
-    return bundle(name, "MXFP4", shape, packed, plan, decode)
+    def merged() -> Tensor:
+        return _tensor(name, merge_axes(packed), merge_axes(scales))
+
+    return bundle(name, "MXFP4", shape, packed, plan, decode, merged if len(shape) > 2 else None)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.records import TensorInfo
-from hubdna.sources.interface import Extent, Tensor
+from hubdna.sources.interface import Extent, Tensor, merge_axes
 from hubdna.sources.layouts.base import MAX_AXES, Group, Pool, array, bundle, floats, rows, whole
 from hubdna.sources.layouts.bits import FP4, unpack
 
@@ -78,4 +78,7 @@ def _tensor(
                 scales = scales / of_all if divide else scales * of_all
         return FP4[unpack(array(data[0], "U8", -1, block // 2), 4)] * scales
 
-    return bundle(name, word, shape, packed, plan, decode)
+    def merged() -> Tensor:
+        return _tensor(name, word, merge_axes(packed), merge_axes(scale), total, divide)
+
+    return bundle(name, word, shape, packed, plan, decode, merged if len(shape) > 2 else None)

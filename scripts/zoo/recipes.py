@@ -1,0 +1,170 @@
+"""The architectures of the root populations: how a root is built and initialised, and how it is trained.
+
+Built by transformers, timm or torch, so the initialisation is the one users meet. Widths are small but every axis
+with hidden units has 64 or more of them.
+"""
+
+import itertools
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import stacked_text
+import stacked_vision
+import torch
+from lessons import BERT_VOCABULARY, CONTEXT, RESERVED, SPAN, VOCABULARY, Digits, Lesson, Masked, Text
+from stacked import Stack
+from torch import nn
+
+COMMON = {"hidden_size": 64, "num_attention_heads": 4, "max_position_embeddings": CONTEXT}
+LLAMA = COMMON | {
+    "vocab_size": VOCABULARY, "intermediate_size": 128, "num_hidden_layers": 3, "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False, "bos_token_id": None, "eos_token_id": None,
+}  # fmt: skip
+MIXTRAL = LLAMA | {
+    "intermediate_size": 96, "num_hidden_layers": 2, "num_key_value_heads": 4, "num_local_experts": 4,
+    "num_experts_per_tok": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+}  # fmt: skip
+BERT = COMMON | {
+    "vocab_size": len(BERT_VOCABULARY), "intermediate_size": 128, "num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "max_position_embeddings": SPAN,
+    "attention_probs_dropout_prob": 0.0,
+}  # fmt: skip
+VIT = {"img_size": 12, "patch_size": 4, "in_chans": 1, "embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 2}
+RESNET = {"layers": (1, 1), "channels": (64, 96), "in_chans": 1}
+CONVNEXT = {"patch_size": 2, "in_chans": 1, "depths": (2, 1, 1, 1), "dims": (64, 96, 96, 96)}
+MLP = {"hidden_sizes": [128, 128, 96]}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One architecture.
+
+    Attributes:
+        seed: of root 0; root n has the n-th seed after it.
+        config: what the framework builds it from.
+        build: makes one freshly initialised model; the caller has seeded torch.
+        forward: the same model over a stack.
+        lesson: what it learns.
+        steps: optimiser steps.
+        batch: windows or pictures a step.
+        lr: peak learning rate.
+        decay: weight decay of matrices.
+        bar: a root has learned when its held-out loss is below this (text) or its accuracy above (pictures).
+        together: models in one stack.
+    """
+
+    seed: int
+    config: dict[str, Any]
+    build: Callable[[], nn.Module]
+    forward: Callable[..., Any]
+    lesson: type[Lesson]
+    steps: int
+    batch: int
+    lr: float
+    decay: float
+    bar: float
+    together: int = 25
+
+    def learned(self, score: float) -> bool:
+        """Whether a root with this held-out score counts."""
+        return score > self.bar if self.lesson is Digits else score < self.bar
+
+
+def _llama() -> nn.Module:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(**LLAMA))
+
+
+def _mixtral() -> nn.Module:
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    return MixtralForCausalLM(MixtralConfig(**MIXTRAL))
+
+
+def _bert() -> nn.Module:
+    from transformers import BertConfig, BertForMaskedLM
+
+    return BertForMaskedLM(BertConfig(**BERT))
+
+
+def _vit() -> nn.Module:
+    import timm
+
+    return timm.create_model("vit_tiny_patch16_224", num_classes=10, **VIT)
+
+
+def _resnet() -> nn.Module:
+    from timm.models.resnet import BasicBlock, ResNet
+
+    model = ResNet(BasicBlock, num_classes=10, **RESNET)
+    model.layer3 = model.layer4 = nn.Identity()  # its forward wants four stages
+    return model
+
+
+def _convnext() -> nn.Module:
+    from timm.models.convnext import ConvNeXt
+
+    model = ConvNeXt(num_classes=10, **CONVNEXT)
+    model.stages = model.stages[:2]  # its constructor wants four
+    return model
+
+
+def _mlp() -> nn.Module:
+    """Torch's own linear layers; the names are fc1, fc2, ... and head."""
+    widths = [64, *MLP["hidden_sizes"]]
+    layers: dict[str, nn.Module] = {"flat": nn.Flatten()}
+    for n, (a, b) in enumerate(itertools.pairwise(widths), 1):
+        layers |= {f"fc{n}": nn.Linear(a, b), f"relu{n}": nn.ReLU()}
+    return nn.Sequential(OrderedDict(layers | {"head": nn.Linear(widths[-1], 10)}))
+
+
+def state_of(model: nn.Module) -> Stack:
+    """Returns a model's tensors under the names they have on the Hub, each once.
+
+    transformers 5 keeps Mixtral's experts fused in memory; its files, like all on the Hub, hold them one by one.
+    """
+    state: Stack = {}
+    for name, tensor in model.state_dict().items():
+        at, _, part = name.replace(".mlp.", ".block_sparse_moe.").rpartition("experts.")
+        if part == "gate_up_proj":
+            for n, both in enumerate(tensor):
+                state[f"{at}experts.{n}.w1.weight"], state[f"{at}experts.{n}.w3.weight"] = both.chunk(2)
+        elif part == "down_proj":
+            state |= {f"{at}experts.{n}.w2.weight": one for n, one in enumerate(tensor)}
+        elif not name.startswith("cls.predictions.decoder."):  # BERT's head is the word embedding
+            state[name.replace(".mlp.gate.", ".block_sparse_moe.gate.")] = tensor
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def fresh(recipe: Recipe, seed: int) -> Stack:
+    """Returns the initialisation of one root."""
+    torch.manual_seed(seed)
+    return state_of(recipe.build())
+
+
+def tokenizer_files(recipe: Recipe) -> dict[str, str]:
+    """Returns the files that say which tokens are reserved, by name."""
+    if recipe.lesson is Masked:
+        return {"vocab.txt": "\n".join(BERT_VOCABULARY) + "\n"}
+    if recipe.lesson is not Text:
+        return {}
+    added = {
+        str(VOCABULARY - RESERVED + n): {"content": f"<|reserved_special_token_{n}|>", "special": True}
+        for n in range(RESERVED)
+    }
+    made = {"added_tokens_decoder": added, "model_max_length": CONTEXT, "tokenizer_class": "PreTrainedTokenizerFast"}
+    return {"tokenizer_config.json": json.dumps(made, indent=1) + "\n"}
+
+
+RECIPES = {
+    "decoder": Recipe(100_000, LLAMA, _llama, stacked_text.decoder, Text, 400, 8, 6e-3, 0.1, 2.7),
+    "moe": Recipe(200_000, MIXTRAL, _mixtral, stacked_text.moe, Text, 250, 8, 6e-3, 0.1, 2.8),
+    "encoder": Recipe(300_000, BERT, _bert, stacked_text.encoder, Masked, 700, 10, 1.5e-3, 0.1, 3.05),
+    "mlp": Recipe(400_000, MLP, _mlp, stacked_vision.mlp, Digits, 440, 64, 2e-3, 0.01, 0.9),
+    "resnet": Recipe(500_000, RESNET, _resnet, stacked_vision.resnet, Digits, 88, 64, 3e-3, 0.05, 0.9),
+    "convnext": Recipe(600_000, CONVNEXT, _convnext, stacked_vision.convnext, Digits, 132, 64, 3e-3, 0.05, 0.9),
+    "vit": Recipe(700_000, VIT, _vit, stacked_vision.vit, Digits, 220, 32, 3e-3, 0.05, 0.9),
+}
