@@ -6,7 +6,7 @@ trainings from one seed. It has no direction, and the verdict claims none that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubdna.records import Certainty, Direction, Evidence, Origin, Verdict
 
@@ -79,6 +79,8 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _rule(e: Evidence, disguise: tuple[str, ...]) -> _Ruling:
+    if e.exact and e.quantised[0] != e.quantised[1]:
+        return replace(_rule_quantised(e), origin="identical")
     if e.exact:
         return _Ruling("identical", "identical" if e.same_layout else "converted")
     if e.untestable:

@@ -76,7 +76,7 @@ def published(index: IndexDir, tmp_path: Path):
 def test_a_published_index_holds_no_weights(published: IndexDir) -> None:
     for entry in published.entries():
         dna = published.dna(entry)
-        assert dna.anchors is None and all(g.rows is None and g.scales is None for g in dna.genes)
+        assert dna.blocks == () and all(g.rows is None and g.scales is None for g in dna.genes)
 
 
 def test_without_rows_a_relative_is_undecided_but_a_copy_is_identical(index: IndexDir, published: IndexDir) -> None:

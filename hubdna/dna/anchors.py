@@ -56,7 +56,7 @@ class Anchors:
     @property
     def width(self) -> int:
         """Coordinates of the residual stream."""
-        return self.codes.shape[1]
+        return int(self.codes.shape[1])
 
 
 def find_table(infos: Sequence[TensorInfo]) -> tuple[TensorInfo, int] | None:
@@ -72,10 +72,11 @@ def _coordinates(info: TensorInfo) -> int | None:
     """Of a convolution from few channels: the axis of what it writes; [out, in, k, k] or [k, k, in, out]."""
     if len(info.shape) not in (3, 4) or roles.role_of(info) == "attention":
         return None
-    for axis, channels in ((0, 1), (len(info.shape) - 1, len(info.shape) - 2)):
+    last = len(info.shape) - 1
+    for axis, channels in ((0, 1), (last, last - 1)):
         n, size = info.shape[axis], math.prod(info.shape) // max(info.shape[axis], 1)
         if info.shape[channels] <= MAX_INPUTS and n >= roles.MIN_AXIS and MIN_ANCHORS <= size <= MAX_MAP:
-            return int(axis)
+            return axis
     return None
 
 

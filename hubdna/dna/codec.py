@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,8 @@ def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene
         view, text = entry["view"], {k: str(entry[k]) for k in ("tensor", "role", "component", "dtype")}
         if m != n_tested(shape[axis]) and view != "unseen":
             raise ValueError(f"gene {i}: {m} units of an axis of {shape[axis]}")
+        if view == "rows" and c > math.prod(shape) // shape[axis]:
+            raise ValueError(f"gene {i}: {c} columns of a tensor of {shape}")
         live, hashes = take("live", m).astype(bool), take("hashes", 3 * m if view == "rows" else 0)
         ids = take("ids", m if view == "unseen" else 0)
         rows = take("rows", m * c).reshape(m, c) if "rows" in arrays else None

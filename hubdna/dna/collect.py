@@ -53,6 +53,7 @@ class Collector:
         found = anchors.find_table([t.info for t in self.tensors])
         self._table = next((t for t in self.tensors if found and t.info is found[0]), None)
         self._axis = found[1] if found else 0
+        self._columns = plan.keep_columns(self.tensors, self.axes)
         self._kept = {id(t) for t in blocks.choose(self.tensors)}
 
     @property
@@ -163,7 +164,8 @@ class Collector:
             self._stream.append(gene)
 
     def _take_axis(self, tensor: Tensor, axis: int, block: NDArray[np.float32]) -> None:
-        gene = genes.make_gene(tensor.info, axis, block, quantised=tensor.quantised)
+        n_columns = self._columns[tensor.info.name, axis]
+        gene = genes.make_gene(tensor.info, axis, block, n_columns, quantised=tensor.quantised)
         if isinstance(gene, str):
             self.skipped.append(Skipped(f"{tensor.info.name}[{axis}]", gene))
             return

@@ -20,8 +20,6 @@ from hubdna.records import Gene, TensorInfo, View
 
 N_TESTED = 32
 """Units tested: z* sqrt(m), the cost of reaching K >= 17, is least at 32 units, and 1/32! = 4e-36 is ample."""
-N_COLUMNS = 640
-"""Weights kept of a row: 25 genes of 32 rows are then half a MiB; 25 * 640 columns show correlations above 0.02."""
 MIN_SKETCH_UNITS, MAX_SKETCH_UNITS = 4, 32
 MIN_SKETCHED = 128
 """Weights a sketch needs; below, independent sketches agree too widely to be of use."""
@@ -42,13 +40,16 @@ def n_read(shape: tuple[int, ...], axis: int) -> int:
     return min(n_tested(n) + wanted, n)
 
 
-def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quantised: bool = False) -> Gene | str:
+def make_gene(
+    info: TensorInfo, axis: int, block: NDArray[np.float32], n_columns: int, *, quantised: bool = False
+) -> Gene | str:
     """Build a gene of view "rows", or say why this axis is no evidence.
 
     Args:
         info: the tensor.
         axis: storage axis of the units.
         block: float32, the tensor with `axis` cut to its first `n_read` units; the other axes are whole.
+        n_columns: how many free columns are kept at most.
         quantised: whether the stored values are a grid.
 
     Returns:
@@ -66,25 +67,26 @@ def make_gene(info: TensorInfo, axis: int, block: NDArray[np.float32], *, quanti
     free = free_columns(info.shape[axis], others)
     if structure.has_diagonal(tested, free, others):
         return "unit labels on a diagonal"
-    kept = np.flatnonzero(free)[spread_order(int(free.sum()), N_COLUMNS)]
+    kept = np.flatnonzero(free)[spread_order(int(free.sum()), n_columns)]
     sketched = units[len(tested) :, free]
     live = structure.live_units(tested)
-    return gene_of("rows", info, axis, tested[:, kept], sketched, live=live, hashes=bit_hashes(tested))
+    rows, scales = quantise(tested)  # by the whole row, so that fewer columns are the beginning of more
+    return gene_of("rows", info, axis, (rows[:, kept], scales), sketched, live=live, hashes=bit_hashes(tested))
 
 
 def gene_of(
     view: View,
     info: TensorInfo,
     axis: int,
-    tested: NDArray[np.float32],
+    tested: tuple[NDArray[np.int8], NDArray[np.float32]],
     sketched: NDArray[np.float32],
     *,
     live: NDArray[np.bool_],
     hashes: NDArray[np.uint64] = NO_HASHES,
     ids: NDArray[np.int32] = NO_IDS,
 ) -> Gene:
-    """A gene from float32 tested [m, c] and sketched [k, any], what is live, and what the tensor is called."""
-    rows, scales = quantise(tested)
+    """A gene from quantised tested [m, c], sketched [k, any], what is live, and what the tensor is called."""
+    rows, scales = tested
     return Gene(
         view, info.name, info.shape, axis, roles.role_of(info), roles.layer_of(info.name),
         roles.component_of(info.name), info.dtype, rows, scales, live, hashes, sketch.sketch(sketched.reshape(-1)),

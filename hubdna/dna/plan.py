@@ -18,8 +18,11 @@ FIRST_LAYERS_GENES = 4
 """Genes of a small read: 6 requests less header and anchors."""
 ANCHOR_START = 2000
 """First anchor row: in a real vocabulary rows 0 to 255 span 21 effective dimensions, rows 2,000 to 2,255 span 98."""
-ANCHOR_SHARE = 0.5
+ANCHOR_SHARE = 0.54
 """Of the bytes, at most: n anchors and M m rows under one budget test best when n is half of it."""
+WIDE, NARROW, MIN_KEPT, SHARED_COLUMNS, MAX_PARTIAL_GENES = 2048, 640, 64, 16384, 25
+"""Columns kept of the first genes' rows, of others' at most and at least, and of all others' together. A partial read
+of a 7B model has 25 genes; the counts of deeper and larger reads are cut to that, so that levels stay alike."""
 GENE_SHARE = 0.75
 """Of what the table leaves over, for genes; the rest is for corners and for whole tensors."""
 CORNER_SHARE = 0.5
@@ -79,6 +82,18 @@ def choose_units(
     if len(rest) > room:
         rest = [rest[i * len(rest) // room] for i in range(room)]
     return affordable(first + rest, budget)
+
+
+def keep_columns(tensors: Sequence[Tensor], axes: dict[str, tuple[int, ...]]) -> dict[tuple[str, int], int]:
+    """How many columns of its rows the gene of each (tensor name, axis) keeps, so that a .dna file stays small.
+
+    The first layers' genes, which are all that a small read has, keep 2,048; the others share a quarter of a MiB. A
+    gene that keeps fewer than its counterpart holds the beginning of what that one holds.
+    """
+    named = [(t.info.name, axis) for t in by_name(tensors) for axis in axes.get(t.info.name, ())]
+    first = [key for key in named if key[1] == 0][:FIRST_LAYERS_GENES]
+    others = SHARED_COLUMNS // max(min(len(named), MAX_PARTIAL_GENES), 1)
+    return {key: WIDE if key in first else max(min(others, NARROW), MIN_KEPT) for key in named}
 
 
 def by_name(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -7,22 +7,23 @@ model needs `full`. Which units these are depends on the headers alone, never on
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from hubdna.dna import anchors, genes, roles, sketch, views
+from hubdna.dna import anchors, genes, plan, roles, sketch, views
 from hubdna.dna.collect import Collector
 from hubdna.dna.plan import BUDGETS, Budget
 from hubdna.errors import NoGenesError
 from hubdna.records import Dna, ModelRef, ReadLevel, Skipped
 from hubdna.sources import formats, safetensors
 from hubdna.sources.formats import Opened
-from hubdna.sources.interface import ByteReader, Tensor
+from hubdna.sources.interface import ByteReader, Tensor, merge_spans
 
 SCHEME = (
-    f"weight-2/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8x{genes.N_COLUMNS}"
+    f"weight-2/m={genes.N_TESTED}/bits={sketch.N_BITS}/input={sketch.N_INPUT}/rows=int8x{plan.WIDE}"
     f"/anchors={views.N_ANCHORS}"
 )
 """Names every parameter that changes a result. Two schemes never mix."""
@@ -107,9 +108,18 @@ def _size(opened: list[Opened]) -> int:
 
 def _stands_for_all(usable: list[Tensor], opened: list[Opened]) -> bool:
     """Whether the digest of the usable tensors may speak for the model: nine tenths of its bytes are in it."""
-    read = sum(t.n_bytes(t.n_units) for t in usable)
+    read = _distinct_bytes(usable)
     lost = any(note.reason != formats.NOT_THE_MODEL for one in opened for note in one.skipped)
     return read >= MIN_DIGESTED * max(_size(opened), 1) and not lost
+
+
+def _distinct_bytes(tensors: list[Tensor]) -> int:
+    """Bytes behind some tensors; parts of a fused one may share theirs."""
+    spans: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for tensor in tensors:
+        for filename, start, stop in tensor.extents(0, tensor.n_units):
+            spans[filename].append((start, stop))
+    return sum(stop - start for of_one in spans.values() for start, stop in merge_spans(of_one, gap=0))
 
 
 def _file_hashes(reader: ByteReader, files: Sequence[str], opened: list[Opened]) -> tuple[str, ...]:

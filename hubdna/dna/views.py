@@ -26,6 +26,8 @@ from hubdna.records import Gene, TensorInfo, View
 N_ANCHORS = 256
 """Labelled inputs of a response: rows of the first 256 anchors, which every read level has."""
 N_GRAM = 256
+N_RESPONSE = 640
+"""Columns kept of a response; convolutions have one for each place of the kernel and input."""
 MAX_UNSEEN = 64
 MIN_UNSEEN = 24
 """Fewer units are not worth a test of their own."""
@@ -52,7 +54,7 @@ def response(info: TensorInfo, axis: int, block: NDArray[np.float32], anchors: A
     products = codes.astype(np.float64) @ table.T.astype(np.float64)
     products -= np.rint(products.mean(axis=1, keepdims=True))  # what all inputs have in common says nothing
     answers = products.reshape(len(units), -1)
-    answers = answers[:, genes.spread_order(answers.shape[1], genes.N_COLUMNS)]
+    answers = answers[:, genes.spread_order(answers.shape[1], N_RESPONSE)]
     return _gene("response", info, axis, answers, genes.n_tested(info.shape[axis]))
 
 
@@ -123,7 +125,7 @@ def _gene(
         view,
         info,
         axis,
-        tested,
+        genes.quantise(tested),
         others,
         live=structure.live_units(tested),
         ids=ids,

@@ -24,6 +24,7 @@ BARS = {"small": (4.0, 6), "standard": (16.0, 64)}
 
 def measure(level: str) -> dict[str, Any]:
     """Read one model at one level; the server's counts and the client's own."""
+    from hubdna.dna import codec
     from hubdna.localhub import LocalHub
     from hubdna.models import Loader
     from hubdna.records import ModelRef
@@ -38,7 +39,7 @@ def measure(level: str) -> dict[str, Any]:
     return {
         "model_gb": round(size / 1e9, 2), "mb": round(sum(r.n_bytes for r in weights) / 1e6, 3), "resolve": n_resolve,
         "for_bytes": dna.n_requests, "said_mb": round(dna.n_bytes_read / 1e6, 3), "genes": len(dna.genes),
-        "anchors": 0 if dna.anchors is None else len(dna.anchors),
+        "dna_kib": round(len(codec.encode(dna)) / 1024, 1),
     }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def main() -> int:
     rows = board.Rows("traffic", args)
     for level in BARS:
         rows.measure(level, lambda level=level: measure(level))
-    header = ["read", "model GB", "MB", "resolve", "for bytes", "client MB", "genes", "anchors"]
+    header = ["read", "model GB", "MB", "resolve", "for bytes", "client MB", "genes", "DNA KiB"]
     board.table("One 7B-shaped model, counted by the server", header, [[k, *rows[k].values()] for k in BARS])
     ok = all(rows[k]["mb"] <= mb and max(rows[k]["resolve"], rows[k]["for_bytes"]) <= n for k, (mb, n) in BARS.items())
     return board.finish("traffic", ok, n=len(BARS), rows={k: rows[k] for k in BARS})

@@ -95,11 +95,13 @@ def rewritten(data: bytes, about: Any = None, meta: Any = None, **arrays: Any) -
 
 
 def with_gene(**changes: Any) -> Any:
-    """Change fields of the first gene."""
+    """Change fields of the first gene of plain rows."""
 
     def change(about: dict[str, Any]) -> dict[str, Any]:
+        view, axis = about["columns"].index("view"), about["columns"].index("axis")
+        first = next(gene for gene in about["genes"] if (gene[view], gene[axis]) == ("rows", 0))
         for column, value in changes.items():
-            about["genes"][0][about["columns"].index(column)] = value
+            first[about["columns"].index(column)] = value
         return about
 
     return change
@@ -110,7 +112,9 @@ def with_gene(**changes: Any) -> Any:
     [
         {"shape": []}, {"shape": [0, 64]}, {"shape": [-5, 64]}, {"shape": [7, 64]}, {"shape": [2**70, 64]},
         {"shape": [64.5, 64]}, {"shape": "64"}, {"shape": None}, {"shape": [True] * 40}, {"shape": [1] * 1000 + [64]},
-        {"shape": [10**9, 10**9]}, {"axis": 9}, {"axis": -1}, {"axis": "0"}, {"axis": None}, {"axis": 0.0},
+
+        {"n_columns": 10**9}, {"n_rows": 10**9}, {"n_rows": 31}, {"view": "x"}, {"view": "unseen"},
+        {"axis": 9}, {"axis": -1}, {"axis": "0"}, {"axis": None}, {"axis": 0.0},
         {"axis": 10**30}, {"layer": float("inf")}, {"layer": float("nan")}, {"layer": "x"}, {"layer": None},
         {"n_sketched": float("inf")}, {"n_sketched": {}}, {"tensor": "a\x1b[2Jb"}, {"tensor": "\ud800"},
         {"role": "\n"}, {"dtype": "\x07"}, {"component": "\u202e"},

@@ -71,7 +71,7 @@ def test_very_small_and_very_large_weights_are_read(tmp_path: Path, scale: float
     for gene in dna.genes:
         assert gene.rows is not None and gene.scales is not None
         assert np.isfinite(gene.scales).all()
-        assert np.abs(gene.rows).max(axis=1).min() == 127
+        assert 64 < np.abs(gene.rows).max(axis=1).min() <= 127
 
 
 @pytest.mark.parametrize(
