@@ -6,7 +6,7 @@
     safetensors.py   and layouts/, which composes quantised files into weights
     torch_zip.py     over zip_entries.py (the archive), torch_pickle.py (what its pickle says), pickles.py (how it runs)
     gguf_file.py     over gguf_blocks.py
-    onnx_file.py     over protobuf.py; onnx_quantised.py composes integers into weights
+    onnx_file.py     over protobuf.py; onnx_tensor.py, onnx_graph.py (what is kept), onnx_quantised.py, onnx_names.py
     canonical.py     fused weights become the several they stand for, whatever the format; over views.py
     adapter.py       the difference that an adapter is
 
