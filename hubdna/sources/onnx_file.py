@@ -2,10 +2,9 @@
 
 The graph is walked by ranges (`protobuf.py`): of a tensor its name, type, dimensions and where its bytes lie
 (`onnx_tensor.py`); of a node what says how integers become weights (`onnx_quantised.py`) and what an anonymous weight
-is for (`onnx_names.py`). Nothing is
-executed, no operator is known by more than its name. Weights are initialisers and, as some exporters write them,
-Constant nodes of more than one value, both also in the bodies of If and Loop; shapes stay as stored, so that a linear
-map is [in, out] where MatMul reads it.
+is for (`onnx_names.py`). Nothing is executed, no operator is known by more than its name. Weights are initialisers and,
+as some exporters write them, Constant nodes of more than one value, both also in the bodies of If and Loop; shapes stay
+as stored, so that a linear map is [in, out] where MatMul reads it.
 
 What a walk costs: the graph without its large weights, and one request for each run of large weights (over 16 kB) that
 has to be jumped; a model with external data takes a dozen requests in all. `max_requests` stops a walk early: what was
