@@ -7,9 +7,8 @@ ONNX with external data, adapters, .dna files, listings with shard indexes, and 
 zeros behind them.
 
 Bar: at least 200,000 inputs over all readers; nothing but children of `SourceError` (or `NotFoundError`; `CardError` of
-cards); no input over 1 s; no growth over 256 MiB; no message that cannot be printed, no values of another shape than
-promised; the interpreter opens no file, starts no process and looks no pickled name up (its own audit events say so),
-and the canary file never appears.
+cards); no input over 1 s; no growth over 256 MiB; no values of another shape than promised; the interpreter opens no
+file, starts no process and looks no pickled name up (its own audit events say so), and the canary file never appears.
 
     python -m venv /tmp/fuzzvenv && /tmp/fuzzvenv/bin/pip install atheris -e '.[test]'     once; not in .venv
     python scripts/boards/fuzz_guided.py [--quick] [--fresh] [--fuzzer /tmp/fuzzvenv/bin/python] [--work FOLDER]
