@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubdna.errors import FormatError
-from hubdna.sources.pickles import Opaque, Persistent, Record
+from hubdna.sources.pickle_machine import Opaque, Persistent, Record
 from hubdna.sources.safetensors import ITEMSIZE as SAFETENSORS_ITEMSIZE
 
 _STORAGES = {
