@@ -167,7 +167,7 @@ def read_choice(data: bytes) -> None:
     listing, index = unpack(data, 2)
     files = tuple(listing.decode("utf-8", "surrogateescape").split("\n"))
     with suppress(SourceError):
-        safetensors.weight_files(files, lambda name: index)
+        safetensors.indexed_shards("model.safetensors.index.json", index, files)
     choice.choose(files, lambda name: index)
 
 
