@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import board
 import format_models
 
-GGUF_TYPES = {"F32": "identical", "F16": "cast", "BF16": "identical"}
-"""What the decoder, whose weights are BF16, becomes; in all other types it is quantised."""
+FORMS = {
+    "torch": "identical", "onnx net": "converted", "onnx numbered": "converted", "onnx external": "converted",
+    "onnx constants_fp16": "cast", "gguf F32": "converted", "gguf F16": "cast", "gguf BF16": "converted",
+}  # fmt: skip
+"""What small forms are to their originals (the decoder's weights are BF16); all others are quantised."""
 MAX_MIB, MAX_MB, MAX_REQUESTS = 300, 16, 64
 VERDICT = ("origin", "relation", "direction", "log10_p", "similarity", "mb", "requests")
 Row = dict[str, Any]
@@ -26,6 +30,7 @@ def holds(key: str, row: Row, rows: dict[str, Row]) -> bool:
         "blocks": lambda: row["wrong"] == 0,
         "rows": lambda: format_models.holds(row),
         "model": lambda: format_models.verdict_holds(row),
+        "forms": lambda: True,
         "cost": lambda: row["mb"] <= MAX_MB and row["requests"] <= MAX_REQUESTS,
         "copy": lambda: (row["relation"], row["direction"]) == ("quantized", "a-from-b"),
         "same": lambda: row["equal"],
@@ -43,11 +48,8 @@ def _real_holds(rest: str, row: Row) -> bool:
 
 
 def _form_holds(rest: str, row: Row) -> bool:
-    if not rest.startswith("gguf"):
-        return row["origin"] in ("common", "identical")
-    expected = GGUF_TYPES.get(rest.split()[1], "quantized")
-    found = row["origin"] if expected == "identical" else row["relation"]
-    return found == expected and (expected != "quantized" or row["direction"] == "b-from-a")
+    expected = next((word for start, word in FORMS.items() if rest.startswith(start)), "quantized")
+    return format_models.verdict_holds(row | {"expected": expected})
 
 
 def tables(rows: dict[str, Row]) -> None:
@@ -61,19 +63,10 @@ def tables(rows: dict[str, Row]) -> None:
     blocks = [[k.removeprefix("blocks "), r["values"], r["wrong"]] for k, r in of("blocks")]
     board.table("Random valid blocks", ["type", "values", "values that differ"], blocks)
     forms, left_out = _models(of("rows"), rows)
-    header = [
-        "model and form",
-        "writer",
-        "tensors",
-        "equal",
-        "deviation",
-        "is",
-        "origin",
-        "relation",
-        "direction",
-        "MB",
-    ]
+    header = ["model and form", "tensors", "equal", "deviation", "is", "origin", "relation", "direction", "MB"]
     board.table("Models in every container and layout: our rows against the writer's, verdict", header, forms)
+    counts = Counter(r["writer"] for _, r in of("rows") if "writer" in r)
+    board.table("Who wrote them", ["writer", "forms"], [list(item) for item in counts.items()])
     board.table("Left out", ["model and form", "why"], left_out)
     notes = [[k.removeprefix("model "), r["note"]] for k, r in of("model") if "note" in r]
     board.table("Forms that are asked for their origin only", ["model and form", "why"], notes)
@@ -98,7 +91,7 @@ def _models(found: list[tuple[str, Row]], rows: dict[str, Row]) -> tuple[list[li
         said = rows.get(f"model {model} {form}", {})
         verdict = [said.get(c) for c in ("origin", "relation", "direction", "mb")]
         seen = [row["tensors"], row["exact"], row["deviation"]]
-        forms.append([f"{model} {form}", row["writer"], *seen, row["expected"], *verdict])
+        forms.append([f"{model} {form}", *seen, row["expected"], *verdict])
     shown = [f if len(f) < 4 else [*f[:3], f"and {len(f) - 3} more"] for f in reasons.values()]
     lines = zip(reasons, shown, strict=True)
     return forms, [[f"{model}: {', '.join(names)}", reason] for (model, reason), names in lines]

@@ -10,12 +10,13 @@ within the standard read. *Copies*: a GGUF language model (135M) and its dequant
 bytes of a pickle and a safetensors file of one model. *Giants*: sparse files of 1 and 10 GB, read in a process of
 their own.
 
-Bar: values and rows equal to the reference readers' (two units in the last place of the type that the reader computes
-in, as a share of the tensor's largest weight; committed references are kept as float16: 2^-11); no block differs in a
-bit; every form and every real pair is what it truly is, cast and quantised ones the right way round (a real pair may
-stay `undecided` within the standard read; forms with a note changed in a way no relation has a word for, and are asked
-for their origin only); the copy is `quantized` from the GGUF, whose DNA takes at most 16 MB and 64 requests; .dna bytes
-are equal; a giant takes less than 300 MiB, 16 MB and 64 requests, and no more bytes at 10 GB than at 1 GB.
+Bar: rows equal to the reference readers' (two units in the last place of float32, as a share of the tensor's largest
+weight; a reader that computes in bfloat16 is followed in its rounding), values too (2^-11: the committed references are
+kept as float16); no block differs in a bit; every form and every real pair is what it truly is, cast and quantised ones
+the right way round (a real pair may stay `undecided` within the standard read; forms with a note changed in a way no
+relation has a word for, and are asked for their origin only); the copy is `quantized` from the GGUF, whose DNA takes at
+most 16 MB and 64 requests; .dna bytes are equal; a giant takes less than 300 MiB, 16 MB and 64 requests, and no more
+bytes at 10 GB than at 1 GB.
 
     python scripts/boards/formats.py [--quick] [--fresh] [--forget verdicts] [--writers PYTHON]
 
@@ -74,7 +75,7 @@ REAL = [
 TWINS = [("state_dict.bin", "twin.safetensors"), ("fp16.bin", "fp16.safetensors"), ("bf16.bin", "bf16.safetensors")]
 PICKLES = {"minilm": "torch-fp32", "decoder": "torch-bf16"}
 """The pickle that has the original's number type (the convolutional net has two)."""
-READERS_ONLY = ("values", "blocks", "rows")
+READERS_ONLY = ("values", "blocks", "rows", "forms")
 """Kinds of rows that neither DNA nor verdict have a part in."""
 
 
@@ -174,8 +175,7 @@ def measure_written(rows: board.Rows, python: str) -> list[str]:
     """What needs the reference writers, or what they wrote before; what was skipped."""
     skipped = []
     for model in ("minilm", *DEMO_MODELS):
-        known = [key.removeprefix(f"rows {model} ") for key in rows if key.startswith(f"rows {model} ")]
-        if known and all("left_out" in rows[f"rows {model} {f}"] or f"model {model} {f}" in rows for f in known):
+        if _all_measured(rows, model):
             continue
         source = DEMO_MODELS.get(model) or format_models.minilm(package_file("minilm.safetensors"))
         forms = format_models.written(model, source, python)
@@ -186,6 +186,9 @@ def measure_written(rows: board.Rows, python: str) -> list[str]:
                 against = format_models.original(model, source), format_models.CACHE / model / form
                 kept = {k: about[k] for k in ("expected", "note") if k in about}
                 rows.measure(f"model {model} {form}", lambda ab=against, k=kept: k | verdict(*ab, "full"))
+        if python:
+            rows[f"forms {model}"] = {"n": len(forms)}
+            rows.save()
         if forms and model in PICKLES:
             twins = [format_models.CACHE / model / form for form in (PICKLES[model], "safetensors")]
             rows.measure(f"same {model} {PICKLES[model]} ~ safetensors", lambda t=twins: format_files.same_dna(*t))
@@ -196,6 +199,14 @@ def measure_written(rows: board.Rows, python: str) -> list[str]:
             continue
         rows.measure(f"giant torch {size}", lambda s=size: format_files.giant_torch(s, python))
     return skipped
+
+
+def _all_measured(rows: board.Rows, model: str) -> bool:
+    """Whether all forms of a model were written once and every one has its rows."""
+    known = [key.removeprefix(f"rows {model} ") for key in rows if key.startswith(f"rows {model} ")]
+    judged = all("left_out" in rows[f"rows {model} {f}"] or f"model {model} {f}" in rows for f in known)
+    twins = model not in PICKLES or f"same {model} {PICKLES[model]} ~ safetensors" in rows
+    return judged and twins and rows.get(f"forms {model}") == {"n": len(known)}
 
 
 def main() -> int:

@@ -97,7 +97,8 @@ def _bert_names() -> gguf.TensorNameMap:
 def write_bert(path: Path, weights: dict[str, np.ndarray], config: dict[str, Any], kind: str = "F32") -> None:
     """Write a BERT checkpoint under Hugging Face names; arguments as of `write_llama`.
 
-    As in the converter the pooler is left out, and tables of positions and token types stay float32.
+    As in the converter the pooler is left out, tables of positions and token types stay float32, and a matrix whose
+    rows are no whole blocks becomes F16.
     """
     writer = gguf.GGUFWriter(path, "bert")
     writer.add_name(path.stem)
@@ -107,6 +108,8 @@ def write_bert(path: Path, weights: dict[str, np.ndarray], config: dict[str, Any
         if target := bert_name(name):
             plain = array.ndim < 2 or target.startswith(("position_embd", "token_types"))
             used = gguf.GGMLQuantizationType["F32" if plain else kind]
+            if array.shape[-1] % gguf.GGML_QUANT_SIZES[used][0]:
+                used = gguf.GGMLQuantizationType.F16
             array = np.ascontiguousarray(array, np.float32)
             writer.add_tensor(target, gguf.quants.quantize(array, used), raw_dtype=used)
     writer.write_header_to_file()

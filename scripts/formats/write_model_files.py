@@ -39,8 +39,9 @@ def _gguf(model: Model, kind: str, folder: Path) -> Made:
     write = write_gguf.write_bert if model.name == "minilm" else write_gguf.write_llama
     write(path, weights, config, kind)
     heads = config["num_attention_heads"] if model.name == "decoder" else 0
-    reference = {}
+    reference, types = {}, []
     for tensor in gguf.GGUFReader(path).tensors:
+        types += [tensor.tensor_type.name] if tensor.tensor_type.name != "F32" else []
         array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         if heads and ("attn_q." in tensor.name or "attn_k." in tensor.name):
             array = array[np.argsort(write_gguf.rotary_order(np.arange(len(array)), heads))]
@@ -50,7 +51,11 @@ def _gguf(model: Model, kind: str, folder: Path) -> Made:
         expected = stored_as(model, {names[k]: v for k, v in reference.items()}, "converted")
     else:
         expected = "quantized"
-    return Made(by("gguf"), reference, expected)
+    n = types.count(kind)
+    note = (
+        "" if n == len(types) or kind == "F32" else f"{n} of {len(types)} matrices: rows of others are no whole blocks"
+    )
+    return Made(by("gguf"), reference, expected, note=note)
 
 
 def onnx_forms(model: Model) -> Iterator[Task]:
