@@ -34,8 +34,8 @@ sys.path.insert(0, str(SCRIPTS / "fuzz"))
 from fuzz_seeds import CANARY, SEEDS  # noqa: E402
 
 RUNS = {
-    "safetensors": 100_000, "torch": 50_000, "pickle": 60_000, "gguf": 60_000, "onnx": 60_000, "adapter": 40_000,
-    "dna": 30_000, "choice": 30_000, "card": 15_000,
+    "safetensors": 70_000, "torch": 40_000, "pickle": 50_000, "gguf": 50_000, "onnx": 40_000, "adapter": 40_000,
+    "dna": 30_000, "choice": 30_000, "card": 10_000,
 }  # fmt: skip
 """Inputs of each reader."""
 LIMITS = ["-max_len=100000", "-len_control=0", "-timeout=60", "-rss_limit_mb=2048", "-seed=1", "-print_final_stats=1"]
