@@ -154,6 +154,7 @@ class _Group:
             self.cost,
             common.index(stem) if stem in common else len(common),
             len(self.files) < self.total,
+            _SHARD.fullmatch(basename(self.files[0])) is not None,  # one file before shards, as transformers does
             not self.files[0].endswith(".safetensors"),  # of adapters
             _natural(self.files[0]),
         )
@@ -267,10 +268,10 @@ def _all_files(group: _Group, files: tuple[str, ...], read_index: Callable[[str]
             raise FormatError(absent[0], f"shard is absent although the numbering of the shards names it ({n})")
         return tuple(wanted)
     if group.kind == "safetensors" and group.stem != "model" and read_index is not None:
-        beside = tuple(f.removeprefix(prefix) for f in files if dirname(f) == group.folder and not _SHARD.fullmatch(f))
-        if any(f.endswith(".safetensors.index.json") for f in beside):
-            found = safetensors.weight_files(beside, lambda name: read_index(prefix + name))
-            return tuple(prefix + f for f in found)
+        beside = [f.removeprefix(prefix) for f in files if dirname(f) == group.folder and not _SHARD.fullmatch(f)]
+        if index := min((f for f in beside if f.endswith(".safetensors.index.json")), default=None):
+            shards = safetensors.indexed_shards(index, read_index(prefix + index), beside)
+            return tuple(prefix + f for f in shards)
     return group.files
 
 

@@ -13,153 +13,44 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from hubdna.errors import FormatError
+from hubdna.sources.pickle_machine import TOO_LONG, Machine, Persistent, Record, RefusedError
 
 MAX_OPS = 1_500_000
 """Opcodes. A tensor takes 36, so this is 40,000 tensors; as many of the costliest ones take 200 MB."""
-MAX_TEXT = 16_000_000
-"""Bytes of all strings that are kept: names of 40,000 tensors are 4 MB."""
-LONG_TEXT = 1_024
-"""Bytes. No name is longer: a longer string is stepped over and becomes `TOO_LONG`."""
-MAX_GLOBALS = 10_000
-"""Different globals; a TorchScript file names one class a module."""
 MAX_INT = 64
 """Bytes or digits of a whole number; a longer one becomes `TOO_LONG`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
-    """A global, by name. Nothing was imported."""
-
-    module: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Persistent:
-    """A persistent id: something that lies outside the pickle."""
-
-    id: Any
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Record:
-    """What would have been an object: the global that was to make it, and what it was to be made of.
-
-    Attributes:
-        made_by: an Opaque, or any other value (a pickle may "call" a number).
-        args: what it was to be called with.
-        state: what it was to be filled with, or None.
-        items: keys and values that were set.
-        values: elements that were appended.
-    """
-
-    made_by: Any
-    args: Any
-    state: Any = None
-    items: dict[Any, Any] | None = None
-    values: list[Any] | None = None
-
-
-TOO_LONG = Opaque("", "too long")
-
-
 def load(data: bytes, filename: str) -> Any:
     """Run one pickle. Raises FormatError, naming `filename`, for anything that is not a pickle within the limits."""
-    machine = _Machine(data)
+    machine = Machine(data)
     try:
-        return machine.run()
+        return _run(machine)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
-        what = str(error) if isinstance(error, _RefusedError) else f"{type(error).__name__}: {str(error)[:80]!a}"
+        what = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {str(error)[:80]!a}"
         raise FormatError(filename, f"not a pickle that can be read, at byte {machine.at}: {what}") from None
 
 
-class _RefusedError(ValueError):
-    """A limit, or an opcode that has no place in a file."""
-
-
-class _Machine:
-    """Stack, marks and memo, as the pickle protocol describes them."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at, self.n_ops, self.n_text = data, 0, 0, 0
-        self.stack: list[Any] = []
-        self.marked: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-        self.globals: dict[tuple[str, str], Opaque] = {}
-
-    def run(self) -> Any:
-        """Do all opcodes up to STOP; what is on the stack then."""
-        data, n = self.data, len(self.data)
-        for _ in range(MAX_OPS):
-            if self.at >= n:
-                raise _RefusedError("cut short")
-            op = data[self.at]
-            self.at += 1
-            if op in _CONSTANTS:
-                self.stack.append(_CONSTANTS[op])
-            elif op in _OPCODES:
-                _OPCODES[op](self)
-            elif op == _STOP:
-                return self.stack.pop()
-            else:
-                raise _RefusedError(f"opcode {op:#04x} has no place in a file")
-        raise _RefusedError(f"more than {MAX_OPS} opcodes")
-
-    def take(self, n: int) -> bytes:
-        """The next n bytes of the program."""
-        data = self.data[self.at : self.at + n]
-        if len(data) < n:
-            raise _RefusedError("cut short")
-        self.at += n
-        return data
-
-    def number(self, width: int) -> int:
-        """An unsigned number of so many bytes."""
-        return int.from_bytes(self.take(width), "little")
-
-    def sized(self, width: int) -> bytes | None:
-        """A string behind its length; None, and nothing is copied, when it is too long to be a name."""
-        n = self.number(width)
-        if n <= LONG_TEXT:
-            return self.kept(self.take(n))
-        if n > len(self.data) - self.at:
-            raise _RefusedError("cut short")
-        self.at += n
-        return None
-
-    def line(self) -> bytes:
-        """A text argument, without its line feed."""
-        end = self.data.find(b"\n", self.at, self.at + LONG_TEXT)
-        if end < 0:
-            raise _RefusedError(f"a line of more than {LONG_TEXT} bytes")
-        line = self.data[self.at : end]
-        self.at = end + 1
-        return self.kept(line)
-
-    def kept(self, text: bytes) -> bytes:
-        """Account for a string."""
-        self.n_text += len(text)
-        if self.n_text > MAX_TEXT:
-            raise _RefusedError(f"more than {MAX_TEXT} bytes of strings")
-        return text
-
-    def since_mark(self) -> list[Any]:
-        """Everything pushed since the last mark."""
-        found = self.stack
-        self.stack = self.marked.pop()
-        return found
-
-    def named(self, module: Any, name: Any) -> Opaque:
-        """A global; the same one is the same value."""
-        if type(module) is not str or type(name) is not str:
-            raise _RefusedError("a global whose name is not a string")
-        if len(self.globals) >= MAX_GLOBALS and (module, name) not in self.globals:
-            raise _RefusedError(f"more than {MAX_GLOBALS} globals")
-        return self.globals.setdefault((module, name), Opaque(module, name))
+def _run(machine: Machine) -> Any:
+    """Do all opcodes up to STOP; what is on the stack then."""
+    data, n = machine.data, len(machine.data)
+    for _ in range(MAX_OPS):
+        if machine.at >= n:
+            raise RefusedError("cut short")
+        op = data[machine.at]
+        machine.at += 1
+        if op in _CONSTANTS:
+            machine.stack.append(_CONSTANTS[op])
+        elif op in _OPCODES:
+            _OPCODES[op](machine)
+        elif op == _STOP:
+            return machine.stack.pop()
+        else:
+            raise RefusedError(f"opcode {op:#04x} has no place in a file")
+    raise RefusedError(f"more than {MAX_OPS} opcodes")
 
 
 def _text(raw: bytes | None) -> Any:
@@ -194,37 +85,37 @@ def _ignore(value: Any) -> None:
     """Nothing: what it was given is left out."""
 
 
-def _push(make: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
-    def push(m: _Machine) -> None:
+def _push(make: Callable[[Machine], Any]) -> Callable[[Machine], None]:
+    def push(m: Machine) -> None:
         m.stack.append(make(m))
 
     return push
 
 
-def _empty(made: type) -> Callable[[_Machine], None]:
+def _empty(made: type) -> Callable[[Machine], None]:
     return _push(lambda m: made())
 
 
-def _int_of(width: int, *, signed: bool = False) -> Callable[[_Machine], None]:
+def _int_of(width: int, *, signed: bool = False) -> Callable[[Machine], None]:
     return _push(lambda m: int.from_bytes(m.take(width), "little", signed=signed))
 
 
-def _text_of(width: int) -> Callable[[_Machine], None]:
+def _text_of(width: int) -> Callable[[Machine], None]:
     return _push(lambda m: _text(m.sized(width)))
 
 
-def _bytes_of(width: int) -> Callable[[_Machine], None]:
-    def push(m: _Machine) -> None:
+def _bytes_of(width: int) -> Callable[[Machine], None]:
+    def push(m: Machine) -> None:
         raw = m.sized(width)
         m.stack.append(TOO_LONG if raw is None else raw)
 
     return push
 
 
-def _last(n: int) -> Callable[[_Machine], None]:
+def _last(n: int) -> Callable[[Machine], None]:
     """A tuple of the last n values."""
 
-    def push(m: _Machine) -> None:
+    def push(m: Machine) -> None:
         if len(m.stack) < n:
             raise IndexError("stack underflow")
         m.stack[-n:] = [tuple(m.stack[-n:])]
@@ -232,20 +123,20 @@ def _last(n: int) -> Callable[[_Machine], None]:
     return push
 
 
-def _mark(m: _Machine) -> None:
+def _mark(m: Machine) -> None:
     m.marked.append(m.stack)
     m.stack = []
 
 
-def _pop(m: _Machine) -> None:
+def _pop(m: Machine) -> None:
     if m.stack:
         m.stack.pop()
     else:
         m.since_mark()
 
 
-def _gather(make: Callable[[list[Any]], Any]) -> Callable[[_Machine], None]:
-    def gather(m: _Machine) -> None:
+def _gather(make: Callable[[list[Any]], Any]) -> Callable[[Machine], None]:
+    def gather(m: Machine) -> None:
         found = m.since_mark()
         m.stack.append(make(found))
 
@@ -267,12 +158,12 @@ def _key(value: Any) -> Any:
 
 def _fill(target: Any, pairs: list[Any]) -> None:
     if len(pairs) % 2:
-        raise _RefusedError("a key without a value")
+        raise RefusedError("a key without a value")
     if type(target) is Record:
         target.items = {} if target.items is None else target.items
         target = target.items
     if type(target) is not dict:
-        raise _RefusedError("an item set on something that is no mapping")
+        raise RefusedError("an item set on something that is no mapping")
     for i in range(0, len(pairs), 2):
         target[_key(pairs[i])] = pairs[i + 1]
 
@@ -282,83 +173,83 @@ def _extend(target: Any, values: list[Any]) -> None:
         target.values = [] if target.values is None else target.values
         target = target.values
     if type(target) is not list:
-        raise _RefusedError("an element appended to something that is no list")
+        raise RefusedError("an element appended to something that is no list")
     target.extend(values)
 
 
-def _set_item(m: _Machine) -> None:
+def _set_item(m: Machine) -> None:
     value, key = m.stack.pop(), m.stack.pop()
     _fill(m.stack[-1], [key, value])
 
 
-def _set_items(m: _Machine) -> None:
+def _set_items(m: Machine) -> None:
     pairs = m.since_mark()
     _fill(m.stack[-1], pairs)
 
 
-def _append(m: _Machine) -> None:
+def _append(m: Machine) -> None:
     value = m.stack.pop()
     _extend(m.stack[-1], [value])
 
 
-def _appends(m: _Machine) -> None:
+def _appends(m: Machine) -> None:
     values = m.since_mark()
     _extend(m.stack[-1], values)
 
 
-def _call(m: _Machine) -> None:
+def _call(m: Machine) -> None:
     args, made_by = m.stack.pop(), m.stack.pop()
     m.stack.append(Record(made_by, args))
 
 
-def _call_with_names(m: _Machine) -> None:
+def _call_with_names(m: Machine) -> None:
     _names, args, made_by = m.stack.pop(), m.stack.pop(), m.stack.pop()
     m.stack.append(Record(made_by, args))
 
 
-def _instance(m: _Machine) -> None:
+def _instance(m: Machine) -> None:
     made_by, args = m.named(_text(m.line()), _text(m.line())), m.since_mark()
     m.stack.append(Record(made_by, tuple(args)))
 
 
-def _object(m: _Machine) -> None:
+def _object(m: Machine) -> None:
     found = m.since_mark()
     made_by = found.pop(0)
     m.stack.append(Record(made_by, tuple(found)))
 
 
-def _build(m: _Machine) -> None:
+def _build(m: Machine) -> None:
     state = m.stack.pop()
     if type(m.stack[-1]) is Record:  # a dict cannot be given attributes, whoever may have been able to
         m.stack[-1].state = state
 
 
-def _global_on_stack(m: _Machine) -> None:
+def _global_on_stack(m: Machine) -> None:
     name, module = m.stack.pop(), m.stack.pop()
     m.stack.append(m.named(module, name))
 
 
-def _put(index: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
-    def put(m: _Machine) -> None:
+def _put(index: Callable[[Machine], int]) -> Callable[[Machine], None]:
+    def put(m: Machine) -> None:
         m.memo[index(m)] = m.stack[-1]
 
     return put
 
 
-def _get(index: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
+def _get(index: Callable[[Machine], int]) -> Callable[[Machine], None]:
     return _push(lambda m: m.memo[index(m)])
 
 
-def _index(m: _Machine) -> int:
+def _index(m: Machine) -> int:
     index = _digits(m.line())
     if type(index) is not int:
-        raise _RefusedError("a memo index that is no number")
+        raise RefusedError("a memo index that is no number")
     return index
 
 
 _STOP = ord(".")
 _CONSTANTS: dict[int, Any] = {ord("N"): None, 0x88: True, 0x89: False, ord(")"): ()}
-_OPCODES: dict[int, Callable[[_Machine], None]] = {
+_OPCODES: dict[int, Callable[[Machine], None]] = {
     0x80: lambda m: _ignore(m.take(1)),  # PROTO
     0x95: lambda m: _ignore(m.take(8)),  # FRAME
     ord("I"): _push(lambda m: _digits(m.line())), ord("L"): _push(lambda m: _digits(m.line())),

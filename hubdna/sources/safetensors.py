@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -176,36 +175,17 @@ def _check_coverage(tensors: list[TensorInfo], filename: str, begin: int, end: i
         raise FormatError(filename, f"tensors end at byte {position}, the file at byte {end}: cut short or padded")
 
 
-_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors")
-
-
-def weight_files(files: tuple[str, ...], read_index: Any = None) -> list[str]:
-    """Choose the files that make up the model, in shard order.
+def indexed_shards(index: str, raw: bytes, files: Sequence[str]) -> list[str]:
+    """The shards that an index file (`model.safetensors.index.json`) names, sorted.
 
     Args:
-        files: every file name of the repository.
-        read_index: called with the name of a `*.safetensors.index.json` when shard names do not speak for themselves;
-            returns its bytes.
+        index: its name.
+        raw: its bytes.
+        files: the files beside it.
 
     Raises:
-        FormatError: a shard that the numbering or the index names is absent.
+        FormatError: it is no index, names something that is no safetensors file, or one that is absent.
     """
-    names = sorted(f for f in files if f.endswith(".safetensors") and "/" not in f and not f.startswith("adapter_"))
-    if "model.safetensors" in names:
-        return ["model.safetensors"]
-    shards = [(m[1], int(m[3]), f) for f in names if (m := _SHARD.fullmatch(f))]
-    if shards:
-        stem, total, _ = shards[0]
-        chosen = [f"{stem}-{i:05d}-of-{total:05d}.safetensors" for i in range(1, min(total, 10_000) + 1)]
-        _all_present(chosen, files, "the numbering of the shards")
-        return chosen
-    index = next((f for f in sorted(files) if f.endswith(".safetensors.index.json") and "/" not in f), None)
-    if index and read_index is not None:
-        return _indexed_shards(index, read_index(index), files)
-    return names[:1]
-
-
-def _indexed_shards(index: str, raw: bytes, files: tuple[str, ...]) -> list[str]:
     if len(raw) > MAX_HEADER:
         raise FormatError(index, f"shard index of more than {MAX_HEADER} bytes: refused")
     _refuse_bombs(raw, index)
@@ -218,12 +198,7 @@ def _indexed_shards(index: str, raw: bytes, files: tuple[str, ...]) -> list[str]
         for s in shards
     ):
         raise FormatError(index, "weight_map names something that is not a safetensors file beside it")
-    _all_present(sorted(shards), files, index)
+    if absent := sorted(shards - set(files)):
+        what = f"shard is absent although {index} names it ({len(absent)} of {len(shards)} absent)"
+        raise FormatError(absent[0], what)
     return sorted(shards)
-
-
-def _all_present(chosen: list[str], files: tuple[str, ...], source: str) -> None:
-    if absent := [f for f in chosen if f not in files]:
-        raise FormatError(
-            absent[0], f"shard is absent although {source} names it ({len(absent)} of {len(chosen)} absent)"
-        )

@@ -1,6 +1,6 @@
-"""Write a llama-like checkpoint as GGUF the way llama.cpp's converter does, for tests and boards.
+"""Write a llama-like or BERT checkpoint as GGUF the way llama.cpp's converter does, for tests and boards.
 
-Names, dimension order, one-dimensional tensors in float32, and rows of q and k in rotary order follow
+Names, dimension order, one-dimensional tensors in float32, and rows of q and k in rotary order (llama) follow
 `convert_hf_to_gguf.py`; the container is written by the `gguf` package. Run it on a folder with `config.json` and
 `model.safetensors`:
 
@@ -9,6 +9,7 @@ Names, dimension order, one-dimensional tensors in float32, and rows of q and k 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -17,9 +18,6 @@ from typing import Any
 
 import gguf
 import numpy as np
-
-from hubdna.sources import safetensors
-from hubdna.sources.interface import LocalReader, read_units
 
 NAMES = {
     "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
@@ -85,8 +83,46 @@ def write_llama(
     writer.close()
 
 
+def bert_name(name: str) -> str:
+    """`encoder.layer.0.output.dense.weight` -> `blk.0.ffn_down.weight`; "" for what the converter leaves out."""
+    stem, _, last = name.rpartition(".")
+    return f"{found}.{last}" if (found := _bert_names().get_name(stem)) else ""
+
+
+@functools.cache
+def _bert_names() -> gguf.TensorNameMap:
+    return gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, 100)
+
+
+def write_bert(path: Path, weights: dict[str, np.ndarray], config: dict[str, Any], kind: str = "F32") -> None:
+    """Write a BERT checkpoint under Hugging Face names; arguments as of `write_llama`.
+
+    As in the converter the pooler is left out, tables of positions and token types stay float32, and a matrix whose
+    rows are no whole blocks becomes F16.
+    """
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_name(path.stem)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_head_count(config["num_attention_heads"])
+    for name, array in weights.items():
+        if target := bert_name(name):
+            plain = array.ndim < 2 or target.startswith(("position_embd", "token_types"))
+            used = gguf.GGMLQuantizationType["F32" if plain else kind]
+            if array.shape[-1] % gguf.GGML_QUANT_SIZES[used][0]:
+                used = gguf.GGMLQuantizationType.F16
+            array = np.ascontiguousarray(array, np.float32)
+            writer.add_tensor(target, gguf.quants.quantize(array, used), raw_dtype=used)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Weights (float32) and config of a folder with one safetensors file."""
+    from hubdna.sources import safetensors
+    from hubdna.sources.interface import LocalReader, read_units
+
     reader = LocalReader(folder)
     tensors = safetensors.read_tensors(reader, "model.safetensors")
     arrays = read_units(reader, [(t, 0, t.n_units) for t in tensors])

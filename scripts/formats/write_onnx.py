@@ -140,11 +140,11 @@ def expected() -> dict[str, np.ndarray]:
             if values.ndim >= 2 and values.dtype == np.float16:
                 found[f"{path.name}:{module(name)}"] = values[::7].astype(np.float32)
             elif name.endswith("_quantized") and values.ndim >= 2:
-                weight = _dequantised(values, stored[name[:-10] + "_scale"], stored[name[:-10] + "_zero_point"])
+                weight = dequantised(values, stored[name[:-10] + "_scale"], stored[name[:-10] + "_zero_point"])
                 found[f"{path.name}:{module(name[:-10])}"] = weight[::7]
         for node in model.graph.node:
             if node.op_type == "MatMulNBits":
-                weight = _multiplied(model, node)
+                weight = multiplied(model, node)
                 found[f"{path.name}:{module(node.input[1])}"] = weight[::7]
     return {name: np.ascontiguousarray(values) for name, values in found.items()}
 
@@ -156,9 +156,9 @@ def module(name: str) -> str:
     return f"layer.{i}.{('intermediate', 'output')[part]}.dense.weight" if number else name
 
 
-def _dequantised(codes: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
+def dequantised(codes: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
     """What onnx's own reference of DequantizeLinear gives."""
-    axis = 0 if codes.ndim > 2 else 1
+    axis = 1 if codes.ndim == 2 and scale.size in (1, codes.shape[1]) else 0
     node = helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"], axis=axis)
     kinds = [helper.np_dtype_to_tensor_dtype(a.dtype) for a in (codes, scale, zero)]
     inputs = [
@@ -170,7 +170,7 @@ def _dequantised(codes: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.n
     return result
 
 
-def _multiplied(model: onnx.ModelProto, node: Any) -> np.ndarray:
+def multiplied(model: onnx.ModelProto, node: Any) -> np.ndarray:
     """Weights [N, K] of a MatMulNBits node: what onnxruntime makes of an identity."""
     size = {a.name: a.i for a in node.attribute}
     alone = helper.make_node("MatMulNBits", ["eye", *node.input[1:]], ["w"], domain="com.microsoft")

@@ -1,8 +1,8 @@
 """Write a large PyTorch archive with torch.save that takes almost no disk: what is zero becomes a hole in the file.
 
-    python scripts/formats/write_sparse.py OUT.pt ROWS
+    python scripts/formats/write_sparse.py OUT.pt LAYERS
 
-The model is 12 gated feed-forward blocks of stream 2048 and ROWS units in float16: 147,456 bytes a unit. The first 64
+The model is LAYERS gated feed-forward blocks of 2816 units and stream 1024 in float16: 17.3 MB a layer. The first 64
 units of each matrix hold noise, all other weights are zero.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-N_LAYERS, STREAM, NOISY = 12, 2048, 64
+STREAM, HIDDEN, NOISY = 1024, 2816, 64
 STEP = 1 << 20
 
 
@@ -49,14 +49,14 @@ class Sparse(io.RawIOBase):
         super().close()
 
 
-def main(path: Path, n_rows: int) -> None:
+def main(path: Path, n_layers: int) -> None:
     """Write the archive."""
     random, state = torch.Generator().manual_seed(0), {}
-    for layer in range(N_LAYERS):
+    for layer in range(n_layers):
         for name in ("gate_proj", "up_proj", "down_proj"):
-            shape = (STREAM, n_rows) if name == "down_proj" else (n_rows, STREAM)
+            shape = (STREAM, HIDDEN) if name == "down_proj" else (HIDDEN, STREAM)
             weight = torch.from_numpy(np.zeros(shape, np.float16))  # numpy's untouched pages take no memory
-            weight[:NOISY] = torch.randn(min(NOISY, shape[0]), shape[1], generator=random) * 0.02
+            weight[:NOISY] = torch.randn(NOISY, shape[1], generator=random) * 0.02
             state[f"model.layers.{layer}.mlp.{name}.weight"] = weight
     with Sparse(path) as out:
         torch.save(state, out)

@@ -19,7 +19,7 @@ from fuzz_readers import READERS
 from fuzz_seeds import SEEDS
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "data" / "fuzz"
-MAX_SIZE = 3_000
+MAX_SIZE = 10_000
 """Bytes of an input."""
 N_READ, N_REFUSED = 3, 40
 """Inputs that are read, and that are refused, of a reader at most."""

@@ -21,7 +21,7 @@ from hubdna.records import ModelRef
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "formats"
-CANARY = Path(os.environ.get("TMPDIR", "/tmp")) / "hubdna-canary"
+CANARY = Path("/tmp/hubdna-canary")
 """What the canary pickles would create if anything of them ran."""
 
 

@@ -93,7 +93,8 @@ def pruned(net: Net, change: Change, share: float = 0.5) -> Net:
 def merged(net: Net, change: Change, share: float) -> Net:
     """Returns a weighted mean: `share` of the parent, the rest of the other model."""
     (other,) = change.others
-    return Net(net.config, {n: share * t + (1 - share) * other.state[n] for n, t in net.state.items()})
+    state = {n: share * t + (1 - share) * other.state[n] if t.is_floating_point() else t for n, t in net.state.items()}
+    return Net(net.config, state)
 
 
 def interleaved(net: Net, change: Change) -> Net:

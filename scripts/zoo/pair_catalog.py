@@ -190,11 +190,11 @@ SETS = {
     "decoder-128-s1": decoder(128, 1),
     "encoder": PairSet(
         "encoder", 0, SMALL | {"intermediate_size": 384}, {"hidden_size": 128, "intermediate_size": 256},
-        300, 3e-3, ENCODER, EXTRA,
+        300, 1.5e-3, ENCODER, EXTRA,
     ),
     "vit": PairSet("vit", 0, {}, {"embed_dim": 96, "mlp_ratio": 2}, 400, 2e-3, VIT, EXTRA),
     "resnet": PairSet("resnet", 0, {}, {"channels": (64, 96, 96, 128)}, 150, 2e-3, RESNET, EXTRA),
-    "convnext": PairSet("convnext", 0, {}, {"dims": (48, 64, 96, 128)}, 300, 3e-3, CONVNEXT, EXTRA),
+    "convnext": PairSet("convnext", 0, {}, {"dims": (48, 64, 96, 128)}, 200, 3e-3, CONVNEXT, EXTRA),
     "moe": PairSet(
         "moe", 0, SMALL | {"vocab_size": WORDS + RESERVED, "intermediate_size": 192},
         {"hidden_size": 128, "intermediate_size": 128}, 200, 3e-3, MOE, EXTRA,

@@ -28,8 +28,8 @@ MIXTRAL = LLAMA | {
     "num_experts_per_tok": 2, "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
 }  # fmt: skip
 BERT = COMMON | {
-    "vocab_size": len(BERT_VOCABULARY), "intermediate_size": 128, "num_hidden_layers": 2, "hidden_dropout_prob": 0.0, "max_position_embeddings": SPAN,
-    "attention_probs_dropout_prob": 0.0,
+    "vocab_size": len(BERT_VOCABULARY), "intermediate_size": 128, "num_hidden_layers": 2, "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0, "max_position_embeddings": SPAN,
 }  # fmt: skip
 VIT = {"img_size": 12, "patch_size": 4, "in_chans": 1, "embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 2}
 RESNET = {"layers": (1, 1), "channels": (64, 96), "in_chans": 1}

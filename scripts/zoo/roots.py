@@ -78,19 +78,20 @@ def train_batch(recipe: "Recipe", numbers: Sequence[int], folder: Path) -> dict[
     from safetensors.torch import save
     from stacked import stack, train, unstack
 
-    begun = time.perf_counter()
+    wall, core = time.perf_counter(), time.process_time()
     orders = [recipe.seed + ORDERS + (n if n < SAME_ORDER_FROM else N_ROOTS) for n in numbers]
     p = stack([fresh(recipe, recipe.seed + n) for n in numbers])
     lesson = recipe.lesson(recipe.forward, orders, recipe.batch)
     before = lesson.score(p)
     train(p, lesson.loss, steps=recipe.steps, lr=recipe.lr, decay=recipe.decay)
     after, facts = lesson.score(p), {}
-    seconds = (time.perf_counter() - begun) / len(numbers)
+    wall, core = (time.perf_counter() - wall) / len(numbers), (time.process_time() - core) / len(numbers)
     for i, n in enumerate(numbers):
         learned = recipe.learned(float(after[i]))
         facts[f"{n:03d}"] = {
             "seed": recipe.seed + n, "order": orders[i], "before": round(float(before[i]), 4),
-            "after": round(float(after[i]), 4), "seconds": round(seconds, 2), "learned": learned,
+            "after": round(float(after[i]), 4), "seconds": round(wall, 2), "core_seconds": round(core, 2),
+            "learned": learned,
         }  # fmt: skip
         if learned:
             write(folder / f"{n:03d}.safetensors", save(unstack(p, i), metadata={"format": "pt"}))
@@ -104,6 +105,7 @@ def describe(recipe: "Recipe", roots: dict[str, dict[str, Any]]) -> dict[str, An
     import transformers
 
     after = sorted(root["after"] for root in roots.values())
+    core = [root["core_seconds"] for root in roots.values() if "core_seconds" in root]
     return {
         "config": recipe.config,
         "training": {k: getattr(recipe, k) for k in ("steps", "batch", "lr", "decay")},
@@ -112,6 +114,7 @@ def describe(recipe: "Recipe", roots: dict[str, dict[str, Any]]) -> dict[str, An
         "bar": recipe.bar,
         "not_learned": [name for name, root in roots.items() if not root["learned"]],
         "seconds": round(sum(root["seconds"] for root in roots.values()), 1),
+        "core_seconds_a_root": round(sum(core) / max(1, len(core)), 2),
         "versions": {m.__name__: str(m.__version__) for m in (torch, transformers, timm)},
         "roots": dict(sorted(roots.items())),
     }

@@ -18,6 +18,7 @@ from sources_files import NAME, container, tensor
 
 from hubdna.compare import compare_models
 from hubdna.dna.roles import role_of
+from hubdna.errors import SourceError
 from hubdna.models import Loader
 from hubdna.records import ModelRef, TensorInfo
 from hubdna.sources import canonical as module
@@ -291,6 +292,65 @@ def test_fp8_experts_come_apart(tmp_path: Path, scale: tuple[int, ...]) -> None:
         assert (one.info.name, one.info.dtype) == (f"{EXPERTS}{i}.down_proj.weight", whole.info.dtype)
         assert np.array_equal(values(tmp_path, one), expected[i])
         assert np.array_equal(values(tmp_path, one, 100, 130), expected[i, 100:230])
+
+
+def raw(dtype: str, *shape: int) -> tuple[str, list[int], bytes]:
+    size = int(np.prod(shape)) * safetensors.ITEMSIZE[dtype]
+    data = RNG.integers(20, 100, size, np.uint8)
+    return dtype, list(shape), (RNG.uniform(0.5, 2, shape).astype("<f4") if dtype == "F32" else data).tobytes()
+
+
+STACKED = {
+    "MLX4": {"weight": raw("U32", 3, 32, 8), "scales": raw("F16", 3, 32, 1), "biases": raw("F16", 3, 32, 1),
+             "norm": raw("F16", 64)},
+    "MLX-MXFP4": {"weight": raw("U32", 3, 32, 8), "scales": raw("U8", 3, 32, 2)},
+    "NVFP4": {"weight_packed": raw("U8", 3, 32, 32), "weight_scale": raw("F8_E4M3", 3, 32, 4),
+              "weight_global_scale": raw("F32", 1)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", STACKED)
+def test_stacks_of_other_layouts_come_apart(tmp_path: Path, word: str) -> None:
+    header, data = {}, b""
+    for name, (dtype, shape, content) in STACKED[word].items():
+        header[f"mlp.experts.down_proj.{name}"] = tensor(len(data), len(data) + len(content), dtype, shape)
+        data += content
+    (tmp_path / NAME).write_bytes(container(header, data))
+    reader = LocalReader(tmp_path)
+    (whole,) = [
+        t
+        for t in formats.layouts.compose(safetensors.read_tensors(reader, NAME), reader=reader)[0]
+        if t.merged and t.quantised
+    ]
+    assert (whole.info.dtype, whole.info.shape) == (word, (3, 32, 64))
+    expected = values(tmp_path, whole)
+    found = [t for t in formats.compose([formats.open_file(reader, NAME, 9, 9)], reader, None, 9)[0] if t.quantised]
+    assert [t.info.name for t in found] == [f"mlp.experts.{i}.down_proj.weight" for i in range(3)]
+    for one, expert in zip(found, expected, strict=True):
+        assert one.info.dtype == word
+        assert np.array_equal(values(tmp_path, one), expert)
+        assert np.array_equal(values(tmp_path, one, 5, 9), expert[5:14])
+
+
+FILES = [f for kind in ("torch", "onnx") for f in sorted((Path(__file__).parents[1] / "data/formats" / kind).iterdir())]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+def test_whoever_can_merge_axes_gives_the_same_numbers(file: Path) -> None:
+    reader = LocalReader(file.parent)
+    try:
+        tensors = formats.open_file(reader, file.name, 99, 10**9).tensors
+    except SourceError:
+        return  # data of another file, a text
+    for one in tensors:
+        readable = one.quantised or one.info.dtype in safetensors.FLOATS
+        if one.merged is None or len(one.info.shape) < 2 or 0 in one.info.shape or not readable:
+            continue
+        merged, expected = one.merged(), values(file.parent, one)
+        expected = expected.reshape(-1, *expected.shape[2:])
+        assert merged.info.shape == expected.shape
+        assert np.array_equal(values(file.parent, merged), expected)
+        assert np.array_equal(values(file.parent, merged, 1, len(expected) - 1), expected[1:])
 
 
 def test_rows_of_an_expert_cost_those_rows(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hubdna.dna.roles import layer_of, role_of, token_table
 from hubdna.errors import FormatError, NoGenesError, SourceError
 from hubdna.evidence.compare import compare_dna
 from hubdna.records import ModelRef, Verdict
-from hubdna.sources import gguf_file
+from hubdna.sources import gguf_file, gguf_header
 from hubdna.sources.canonical import canonical
 from hubdna.sources.gguf_blocks import BlockType, block_types
 from hubdna.sources.interface import LocalReader, Tensor, read_units
@@ -282,7 +282,7 @@ def test_a_vocabulary_of_150000_costs_its_strings_and_few_requests(tmp_path: Pat
     tensors = gguf_file.read_tensors(reader, "m.gguf")
     begin = min(t.info.data_offsets[0] for t in tensors)
     assert begin > 6_000_000
-    assert reader.n_bytes < begin + gguf_file.STEP - 4 * 150_000  # token types are jumped over
+    assert reader.n_bytes < begin + gguf_header.STEP - 4 * 150_000  # token types are jumped over
     assert reader.n_requests <= 8
 
 
@@ -339,7 +339,7 @@ def test_a_file_of_ten_gigabytes_costs_no_more_than_its_budget(tmp_path: Path) -
     assert n_bytes <= 16_000_000
     assert n_requests <= 64
     assert seconds < 20
-    assert cost(tmp_path, "header")[2:4] == (gguf_file.FIRST_READ, 1)
+    assert cost(tmp_path, "header")[2:4] == (gguf_header.FIRST_READ, 1)
 
 
 BOMBS = {
@@ -370,7 +370,7 @@ def test_no_header_costs_much_memory_or_time(tmp_path: Path, kind: str) -> None:
     assert len(said) < 600
     assert mib < 300
     assert seconds < 15
-    assert n_bytes <= gguf_file.MAX_HEADER + gguf_file.FIRST_READ
+    assert n_bytes <= gguf_header.MAX_HEADER + gguf_header.FIRST_READ
 
 
 # --- hostile ---------------------------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ import sys, time
 from pathlib import Path
 from hubdna.errors import FormatError
 from hubdna.sources.interface import LocalReader
-from hubdna.sources.safetensors import read_header, weight_files
+from hubdna.sources.safetensors import indexed_shards, read_header
 folder, name = Path(sys.argv[1]), sys.argv[2]
 begin = time.perf_counter()
 try:
     if name.endswith(".json"):
-        weight_files((name,), lambda name: (folder / name).read_bytes())
+        indexed_shards(name, (folder / name).read_bytes(), ())
     else:
         read_header(LocalReader(folder), name)
     said = "nothing was refused"

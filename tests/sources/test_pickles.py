@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hubdna.errors import FormatError
 from hubdna.sources import pickles
-from hubdna.sources.pickles import TOO_LONG, Opaque, Persistent, Record
+from hubdna.sources.pickle_machine import TOO_LONG, Opaque, Persistent, Record
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text() | st.binary(),

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from sources_files import NAME
 
 from hubdna.errors import FormatError, NotFoundError
+from hubdna.sources.choice import choose
 from hubdna.sources.interface import LocalReader, merge_spans, read_spans
-from hubdna.sources.safetensors import weight_files
+from hubdna.sources.safetensors import indexed_shards
 
 SPANS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 100)).map(lambda s: (s[0], s[0] + s[1])), max_size=12)
 ODD_JSON = st.recursive(
@@ -111,25 +112,22 @@ class TestLocalReader:
 
 class TestWeightFiles:
     def indexed(self, content: bytes, *shards: str) -> list[str]:
-        return weight_files((INDEX, "README.md", *shards), lambda name: content)
+        return indexed_shards(INDEX, content, (INDEX, "README.md", *shards))
 
     def test_one_file_wins_over_shards(self) -> None:
-        assert weight_files((NAME, "model-00001-of-00001.safetensors", INDEX)) == [NAME]
+        assert choose((NAME, "model-00001-of-00001.safetensors", INDEX)).files == (NAME,)
 
     def test_shards_come_in_the_order_of_their_numbers(self) -> None:
         shards = [f"model-{i:05d}-of-00003.safetensors" for i in (1, 2, 3)]
-        assert weight_files(tuple(reversed(shards))) == shards
+        assert list(choose(tuple(reversed(shards))).files) == shards
 
     def test_an_absent_numbered_shard_is_named(self) -> None:
         with pytest.raises(FormatError, match=r"^model-00002-of-00003\.safetensors: shard is absent .*1 of 3"):
-            weight_files(("model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"))
+            choose(("model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"))
 
     def test_a_claim_of_99999_shards_is_refused(self) -> None:
         with pytest.raises(FormatError, match="absent"):
-            weight_files(("model-00001-of-99999.safetensors",))
-
-    def test_files_of_subfolders_and_adapters_are_not_the_model(self) -> None:
-        assert weight_files(("unet/model.safetensors", "adapter_model.safetensors", "../model.safetensors")) == []
+            choose(("model-00001-of-99999.safetensors",))
 
     def test_shards_of_the_index_come_sorted_and_once(self) -> None:
         index = json.dumps({"weight_map": {"x": "b.safetensors", "y": "a.safetensors", "z": "b.safetensors"}})
