@@ -296,13 +296,14 @@ class Evidence:
             names may have met different ones.
         complete: whether both were read whole.
         quantised: whether most paired genes were stored on a grid.
-        scale_spread: standard deviation of log(scale of A's row / scale of B's) over rows of one direction.
-        flipped: share of matching rows whose sign is the other one.
+        scale_spread: largest spread, over matrices, of log(A's row / B's row) where they have one direction.
+        flipped: largest share, over matrices, of matching rows whose sign is the other one.
         folded: share of the difference of matching rows that one factor a column explains.
         agreement: for each layer looked at, the share of hidden units on which two matchings agree (full reads only).
         n_alone: rows genes without a partner.
         n_foreign: those of a shape that the other model does not have.
         n_experts: rows genes that are experts of a mixture.
+        n_moved: pairs of genes whose names say another expert of the same layer.
         n_tokens: length of the token table, 0 without one.
         layer_map: layers of A and B that resemble each other.
         difference: how exact corners differ, or None.
@@ -332,6 +333,7 @@ class Evidence:
     n_alone: tuple[int, int] = (0, 0)
     n_foreign: tuple[int, int] = (0, 0)
     n_experts: tuple[int, int] = (0, 0)
+    n_moved: int = 0
     n_tokens: tuple[int, int] = (0, 0)
     layer_map: tuple[tuple[int, int], ...] = ()
     difference: Difference | None = None

@@ -22,6 +22,8 @@ initialisation; below 0.5 a shared seed could explain a common origin, so findin
 
 QUANTISED_SIMILARITY = 0.75
 """Rounding to 2 bits leaves a correlation of 0.78, to 3 bits 0.97: below, something else happened as well."""
+TWO_BIT_SIMILARITY = 0.6
+"""Three levels a group of 32 leave 0.66 in the worst of a model's matrices."""
 MIN_ZEROED = 0.05
 """Share of weights that have to have become zero before a model is called pruned."""
 MIN_SURVIVORS = 0.999
@@ -29,6 +31,8 @@ MIN_SURVIVORS = 0.999
 RESCALED = 0.25
 """Spread of log(scale ratio) over matching rows: fine-tunes were measured below 0.1, disguises draw it from 0.5 up."""
 
+MIN_TELLING_COLUMNS = 200
+"""Columns from which a silent test of one layer length, beside others that were passed, says something."""
 FLIPPED = 0.02
 """Share of matching rows of the other sign: training flips none of them."""
 FOLDED = 0.8
@@ -153,7 +157,8 @@ def _rule_changed(e: Evidence) -> _Ruling | None:
         return None
     for child, direction in ((1, "b-from-a"), (0, "a-from-b")):
         towards: Direction = direction  # type: ignore[assignment]
-        if d.grid[child] and not d.grid[1 - child] and d.similarity >= QUANTISED_SIMILARITY:
+        enough = TWO_BIT_SIMILARITY if d.grid[child] == 2 else QUANTISED_SIMILARITY
+        if d.grid[child] and not d.grid[1 - child] and d.similarity >= enough:
             return _Ruling("common", "quantized", towards, "likely")
         lost, kept = d.zeroed[1 - child], d.survivors_equal[1 - child]
         if lost >= MIN_ZEROED > d.zeroed[child]:
@@ -200,7 +205,11 @@ def _disguise(e: Evidence) -> tuple[str, ...]:
     rescaled = ("rows rescaled",) if (e.scale_spread or 0.0) > RESCALED else ()
     signs = ("signs flipped",) if e.flipped > FLIPPED else ()
     if passed & {("rows", True), ("rows", False)}:
-        return signs + rescaled + (("gains folded",) if e.folded > FOLDED else ())
+        folded = ("gains folded",) if e.folded > FOLDED else ()
+        experts = ("experts renumbered",) if e.n_moved else ()
+        silent = any(b.log10_p > NO_EVIDENCE_LOG10_P and b.n_columns >= MIN_TELLING_COLUMNS for b in plain)
+        shuffled = ("hidden units shuffled",) if silent and ("gram", True) in passed else ()
+        return shuffled + experts + signs + rescaled + folded
     if ("response", True) in passed:
         return ("residual stream rotated, permuted or rescaled",)
     if ("response", False) in passed:

@@ -37,21 +37,25 @@ _NUMBERED = re.compile(r"time_(?:mix|maa|decay|first|faaaa)|sinusoid", re.I)
 """Tensors whose initial values depend on the coordinate's number (RWKV's token shift)."""
 
 
+Table = tuple[TensorInfo, int]
+"""A tensor and its axis of residual coordinates; every place on its other axes is a labelled input."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Anchors:
     """Rows of labelled inputs.
 
     Attributes:
-        info: the tensor they come from.
+        info: the tensor they come from, the first one if there are several.
         codes: int8 [n, d], each row to 1/127 of its largest weight, so that no row outweighs another.
         axis: the storage axis of the residual coordinates.
-        is_tokens: whether the inputs are tokens.
+        sources: names of all tensors they come from.
     """
 
     info: TensorInfo
     codes: NDArray[np.int8]
     axis: int
-    is_tokens: bool
+    sources: frozenset[str]
 
     @property
     def width(self) -> int:
@@ -59,13 +63,18 @@ class Anchors:
         return int(self.codes.shape[1])
 
 
-def find_table(infos: Sequence[TensorInfo]) -> tuple[TensorInfo, int] | None:
-    """The tensor of labelled inputs and the axis of its residual coordinates: a token table, else an input map."""
+def find_tables(infos: Sequence[TensorInfo]) -> list[Table]:
+    """Where a model's labelled inputs are: its token table; else its input map, positions and classes."""
     table = roles.token_table(infos)
     if table is not None:
-        return table, 1
-    return next(((t, axis) for t in sorted(infos, key=lambda t: roles.natural(t.name))
-                 if (axis := _coordinates(t)) is not None), None)  # fmt: skip
+        return [(table, 1)]
+    named = sorted(infos, key=lambda t: roles.natural(t.name))
+    found = next(((t, axis) for t in named if (axis := _coordinates(t)) is not None), None)
+    if found is None:
+        return []
+    width = found[0].shape[found[1]]
+    labels = [(t, len(t.shape) - 1) for t in named if is_position_table(t, width) or _is_head(t, width)]
+    return [found, *labels]
 
 
 def _coordinates(info: TensorInfo) -> int | None:
@@ -75,24 +84,36 @@ def _coordinates(info: TensorInfo) -> int | None:
     last = len(info.shape) - 1
     for axis, channels in ((0, 1), (last, last - 1)):
         n, size = info.shape[axis], math.prod(info.shape) // max(info.shape[axis], 1)
-        if info.shape[channels] <= MAX_INPUTS and n >= roles.MIN_AXIS and MIN_ANCHORS <= size <= MAX_MAP:
+        if info.shape[channels] <= MAX_INPUTS and n >= roles.MIN_AXIS and 1 < size <= MAX_MAP:
             return axis
     return None
+
+
+def _is_head(info: TensorInfo, width: int) -> bool:
+    """Whether a matrix reads classes off the stream: each class is a labelled output."""
+    classes = len(info.shape) == 2 and info.shape[1] == width and info.shape[0] <= MAX_MAP
+    return classes and roles.role_of(info) == "label" and "pos" not in info.name.lower()
 
 
 def from_rows(info: TensorInfo, rows: NDArray[np.float32]) -> Anchors | None:
     """Anchors from float32 [n, d] rows of a token table; None when they cannot serve."""
     if len(rows) < MIN_ANCHORS or not np.isfinite(rows).all():
         return None
-    return Anchors(info, genes.quantise(rows)[0], 1, True)
+    return Anchors(info, genes.quantise(rows)[0], 1, frozenset([info.name]))
 
 
-def from_map(info: TensorInfo, weights: NDArray[np.float32], axis: int) -> Anchors | None:
-    """Anchors from a whole input map: one for each input it reads; None when they cannot serve."""
-    table = np.moveaxis(weights, axis, -1).reshape(-1, weights.shape[axis])
-    if not np.isfinite(table).all() or structure.structured(table.T, info.dtype) is not None:
+def from_tables(tables: Sequence[Table], weights: Sequence[NDArray[np.float32]]) -> Anchors | None:
+    """Anchors from whole tensors: one for each input that they label; None when they cannot serve."""
+    parts = [
+        np.moveaxis(w, axis, -1).reshape(-1, w.shape[axis])
+        for (info, axis), w in zip(tables, weights, strict=True)
+        if np.isfinite(w).all() and structure.structured(w.reshape(-1, w.shape[-1]).T, info.dtype) is None
+    ]
+    joined = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+    if len(joined) < MIN_ANCHORS:
         return None
-    return Anchors(info, genes.quantise(np.ascontiguousarray(table))[0], axis, False)
+    names = frozenset(info.name for info, _ in tables)
+    return Anchors(tables[0][0], genes.quantise(np.ascontiguousarray(joined))[0], tables[0][1], names)
 
 
 def is_position_table(info: TensorInfo, width: int) -> bool:

@@ -21,8 +21,10 @@ T = TypeVar("T")
 N_ROWS, N_COLUMNS = 32, 128
 N_ATTENTION, N_OTHER = 4, 6
 MIN_ROWS, MIN_COLUMNS = 8, 16
+MIN_TELLING = 300
+"""Weights that have to lie on a grid; each does by chance with odds of one in ten at most."""
 GROUPS = (32, 64, 128, None)
-"""Columns that share a scale; None for a whole row."""
+"""Weights that share a scale, within a row or across rows; None for a whole row."""
 
 
 def choose(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -63,7 +65,8 @@ def grid_bits(rows: NDArray[np.float32]) -> int:
     live = rows[np.abs(rows).max(axis=1, initial=0) > 0]
     if len(live) < MIN_ROWS or live.shape[1] < 32:
         return 0
-    found = [bits for group in GROUPS if (bits := _bits_of_groups(_groups(live, group)))]
+    kinds = [_groups(live, size) for size in GROUPS] + [_groups(rows.reshape(1, -1), size) for size in GROUPS[:-1]]
+    found = [bits for groups in kinds if (bits := _bits_of_groups(groups))]
     return min(found, default=0)
 
 
@@ -94,7 +97,7 @@ def _on_lattice(groups: NDArray[np.float32], levels: int) -> bool:
     units = groups.astype(np.float64) / np.abs(groups).max(axis=1, keepdims=True) * levels
     tolerance = np.abs(units) * 2.0**-8 + 1e-4
     telling = (tolerance < 0.1) & (units != 0)
-    if telling.sum() < 1_000 or telling.mean() < 0.2:
+    if telling.sum() < MIN_TELLING:
         return False
     return bool((np.abs(units - np.rint(units)) <= tolerance)[telling].all())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.dna import anchors, blocks, genes, plan, structure, views
+from hubdna.dna import anchors, blocks, genes, plan, roles, structure, views
 from hubdna.dna.anchors import Anchors
 from hubdna.dna.plan import Budget
 from hubdna.records import Block, Gene, ReadLevel, Skipped
@@ -50,26 +50,26 @@ class Collector:
     _informative: bool = False
 
     def __post_init__(self) -> None:
-        found = anchors.find_table([t.info for t in self.tensors])
-        self._table = next((t for t in self.tensors if found and t.info is found[0]), None)
-        self._axis = found[1] if found else 0
+        infos = [t.info for t in self.tensors]
+        by_info = {id(t.info): t for t in self.tensors}
+        self._places = anchors.find_tables(infos)
+        self._tables = [by_info[id(info)] for info, _ in self._places]
+        self._is_tokens = roles.token_table(infos) is not None
         self._columns = plan.keep_columns(self.tensors, self.axes)
         self._kept = {id(t) for t in blocks.choose(self.tensors)}
 
-    @property
-    def _is_tokens(self) -> bool:
-        return self._axis == 1 and self._table is not None and len(self._table.info.shape) == 2
-
     def read_whole(self, reader: ByteReader, budget: Budget) -> None:
         """Every tensor, one at a time."""
-        first = [self._table] if self._table else []
-        order = first + [t for t in self.tensors if t is not self._table]
+        order = self._tables + [t for t in self.tensors if not any(t is table for table in self._tables)]
         everything = ((t, 0, t.n_units) for t in order)
-        for tensor, weights in zip(order, read_units(reader, everything, MERGE_GAP), strict=True):
+        tables: list[NDArray[np.float32]] = []
+        for i, (tensor, weights) in enumerate(zip(order, read_units(reader, everything, MERGE_GAP), strict=True)):
             self._informative |= len(np.unique(weights.reshape(-1)[:4096])) >= MIN_DISTINCT
             self._digests.append(hashlib.blake2b(_layout_free(weights).tobytes(), digest_size=16).digest())
-            if tensor is self._table:
-                self._take_table(tensor, weights, budget.n_anchors)
+            if i < len(self._tables):
+                tables.append(weights)
+                if i == len(self._tables) - 1:
+                    self._take_tables(tables, budget.n_anchors)
             self._take_whole(tensor, weights)
         if self._informative:
             self.content = hashlib.blake2b(b"".join(sorted(self._digests)), digest_size=16).hexdigest()
@@ -100,25 +100,22 @@ class Collector:
         return corners + plan.affordable(whole, budget)
 
     def _read_table(self, reader: ByteReader, budget: Budget, level: ReadLevel) -> Budget:
-        if self._table is None:
-            return budget
         before = reader.n_bytes, reader.n_requests
-        wanted = plan.choose_anchors(self._table, self._is_tokens, budget)
-        if wanted is not None:
-            rows = next(read_units(reader, [wanted]))
-            if not self._is_tokens:
-                self._take_table(self._table, rows, budget.n_anchors)
-            else:
-                self.anchors = anchors.from_rows(self._table.info, rows)
-                self._look_at_positions(reader, level)
-                self._read_unseen(reader, level)
+        if self._is_tokens and (wanted := plan.choose_anchors(self._tables[0], budget)):
+            self.anchors = anchors.from_rows(self._tables[0].info, next(read_units(reader, [wanted])))
+            self._look_at_positions(reader, level)
+            self._read_unseen(reader, level)
+        elif self._tables and not self._is_tokens:
+            whole = [(t, 0, t.n_units) for t in self._tables]
+            if plan.affordable(whole, budget.share(plan.MAP_SHARE)) == whole:
+                self._take_tables(list(read_units(reader, whole)), budget.n_anchors)
         return budget.less(reader.n_bytes - before[0], reader.n_requests - before[1])
 
     def _read_unseen(self, reader: ByteReader, level: ReadLevel) -> None:
-        assert self._table is not None
-        first, n = longest_run(self.unseen, self._table.n_units, views.MAX_UNSEEN)
+        table = self._tables[0]
+        first, n = longest_run(self.unseen, table.n_units, views.MAX_UNSEEN)
         if level != "small" and self.anchors and n >= views.MIN_UNSEEN:
-            self._take_unseen(range(first, first + n), next(read_units(reader, [(self._table, first, n)])))
+            self._take_unseen(range(first, first + n), next(read_units(reader, [(table, first, n)])))
 
     def _look_at_positions(self, reader: ByteReader, level: ReadLevel) -> None:
         """Read the beginning of a position table; a small read cannot, and takes it for a numbered one."""
@@ -132,15 +129,16 @@ class Collector:
                     n = min(POSITION_ROWS, tensor.n_units)
                     self._take_positions(tensor, next(read_units(reader, [(tensor, 0, n)])))
 
-    def _take_table(self, tensor: Tensor, weights: NDArray[np.float32], n_anchors: int) -> None:
+    def _take_tables(self, weights: list[NDArray[np.float32]], n_anchors: int) -> None:
         if not self._is_tokens:
-            self.anchors = anchors.from_map(tensor.info, weights, self._axis)
+            self.anchors = anchors.from_tables(self._places, weights)
             return
-        start = plan.anchor_start(len(weights))
-        self.anchors = anchors.from_rows(tensor.info, weights[start : start + n_anchors])
-        first, n = longest_run(self.unseen, len(weights), views.MAX_UNSEEN)
+        table, info = weights[0], self._places[0][0]
+        start = plan.anchor_start(len(table))
+        self.anchors = anchors.from_rows(info, table[start : start + n_anchors])
+        first, n = longest_run(self.unseen, len(table), views.MAX_UNSEEN)
         if self.anchors and n >= views.MIN_UNSEEN:
-            self._take_unseen(range(first, first + n), weights[first : first + n])
+            self._take_unseen(range(first, first + n), table[first : first + n])
 
     def _take_unseen(self, ids: Sequence[int], rows: NDArray[np.float32]) -> None:
         assert self.anchors is not None
@@ -156,11 +154,12 @@ class Collector:
             cut = (slice(None),) * axis + (slice(genes.n_read(tensor.info.shape, axis)),)
             self._take_axis(tensor, axis, weights[cut])
         self._take_corner(tensor, weights)
-        if self.anchors is None or not np.isfinite(weights).all():
+        if not np.isfinite(weights).all():
             return
-        if anchors.is_position_table(tensor.info, self.anchors.width):
+        width = self.anchors.width if self.anchors else 0
+        if anchors.is_position_table(tensor.info, width):
             self._take_positions(tensor, weights[0] if weights.shape[0] == 1 else weights[:POSITION_ROWS])
-        if gene := views.gram(tensor.info, weights, self.anchors.width):
+        if gene := views.gram(tensor.info, weights, width):
             self._stream.append(gene)
 
     def _take_axis(self, tensor: Tensor, axis: int, block: NDArray[np.float32]) -> None:
@@ -171,7 +170,7 @@ class Collector:
             return
         self.genes.append(gene)
         answer = views.response(tensor.info, axis, block, self.anchors) if self.anchors else None
-        if answer is not None and self.anchors and self.anchors.info is not tensor.info:
+        if answer is not None and self.anchors and tensor.info.name not in self.anchors.sources:
             self.genes.append(answer)
 
     def _take_corner(self, tensor: Tensor, rows: NDArray[np.float32]) -> None:
@@ -180,9 +179,9 @@ class Collector:
 
     def _finish(self) -> None:
         """Views of the residual stream count only if nothing numbers its coordinates."""
-        if self.anchors is None or self.numbered:
+        if self.numbered:
             return
-        own = views.residual(self.anchors) if self.anchors.width >= 2 * genes.N_TESTED else None
+        own = views.residual(self.anchors) if self.anchors else None
         self.genes += self._stream + ([own] if own else [])
 
 

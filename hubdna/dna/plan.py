@@ -55,10 +55,8 @@ BUDGETS: dict[ReadLevel, Budget] = {
 }
 
 
-def choose_anchors(table: Tensor, is_tokens: bool, budget: Budget) -> Wanted | None:
-    """Rows of the token table, from the same first row at every read level, so that reads nest; or a whole map."""
-    if not is_tokens:
-        return (table, 0, table.n_units) if table.n_bytes(table.n_units) <= MAP_SHARE * budget.n_bytes else None
+def choose_anchors(table: Tensor, budget: Budget) -> Wanted | None:
+    """Rows of the token table, from the same first row at every read level, so that reads nest."""
     affordable = int(budget.n_bytes * ANCHOR_SHARE) // max(table.n_bytes(1), 1)
     n = min(budget.n_anchors, table.n_units - anchor_start(table.n_units), affordable)
     return (table, anchor_start(table.n_units), n) if n > 0 else None

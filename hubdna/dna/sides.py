@@ -7,6 +7,7 @@ stream was rotated.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -21,44 +22,56 @@ from hubdna.sources.interface import ByteReader, Tensor, read_units
 N_LAYERS = 4
 """Layers looked at, spread over the depth."""
 N_INPUTS = 1024
+_EXPERT = re.compile(r"experts[._]\d+[._]?")
 Sides = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def layer_sides(reader: ByteReader, tensors: Sequence[Tensor]) -> list[Sides]:
-    """Read the responses of a few hidden layers, in the order of their names; empty when a model has none."""
+    """Read the responses of a few hidden layers, in the order of their names; empty when a model has none.
+
+    Experts of one layer count as one hidden layer, since they can be renumbered like units.
+    """
     table = _read_table(reader, tensors)
     if table is None:
         return []
-    layers = [pair for pair in _hidden_layers(tensors, table.width).values() if len(pair) == 2]
     found = []
-    for first, second in blocks.spread(layers, N_LAYERS):
-        sides = [_responses(t.info, next(read_units(reader, [(t, 0, t.n_units)])), table) for t in (first, second)]
-        if sides[0].shape[0] == sides[1].shape[0]:
-            found.append((sides[0], sides[1]))
+    for pairs in blocks.spread(list(_hidden_layers(tensors, table.width).values()), N_LAYERS):
+        first, second = (np.concatenate([_read(reader, pair[i], table) for pair in pairs]) for i in (0, 1))
+        if len(first) == len(second):
+            found.append((first, second))
     return found
 
 
+def _read(reader: ByteReader, tensor: Tensor, table: Anchors) -> NDArray[np.float32]:
+    return _responses(tensor.info, next(read_units(reader, [(tensor, 0, tensor.n_units)])), table)
+
+
 def _read_table(reader: ByteReader, tensors: Sequence[Tensor]) -> Anchors | None:
-    found = anchors.find_table([t.info for t in tensors])
-    if found is None:
+    places = anchors.find_tables([t.info for t in tensors])
+    chosen = [next(t for t in tensors if t.info is info) for info, _ in places]
+    if not chosen:
         return None
-    tensor = next(t for t in tensors if t.info is found[0])
     if roles.token_table([t.info for t in tensors]) is None:
-        return anchors.from_map(tensor.info, next(read_units(reader, [(tensor, 0, tensor.n_units)])), found[1])
+        return anchors.from_tables(places, list(read_units(reader, [(t, 0, t.n_units) for t in chosen])))
+    tensor = chosen[0]
     start = plan.anchor_start(tensor.n_units)
     n = min(N_INPUTS, tensor.n_units - start)
     return anchors.from_rows(tensor.info, next(read_units(reader, [(tensor, start, n)])))
 
 
-def _hidden_layers(tensors: Sequence[Tensor], width: int) -> dict[str, list[Tensor]]:
-    """Two maps of each hidden layer, maps out of the stream before maps back."""
-    layers: dict[str, list[Tensor]] = defaultdict(list)
+def _hidden_layers(tensors: Sequence[Tensor], width: int) -> dict[str, list[list[Tensor]]]:
+    """By layer: two maps of each of its blocks (one, or all experts), maps out of the stream before maps back."""
+    maps: dict[str, list[Tensor]] = defaultdict(list)
     for tensor in sorted(plan.by_name(tensors), key=lambda t: not roles.reads_stream(t.info.name)):
         start = roles.stream_map_at(tensor.info.name)
         able = start is not None and width in tensor.info.shape and len(tensor.info.shape) >= 2
-        if able and roles.role_of(tensor.info) != "attention" and len(layers[tensor.info.name[:start]]) < 2:
-            layers[tensor.info.name[:start]].append(tensor)
-    return dict(sorted(layers.items(), key=lambda item: roles.natural(item[0])))
+        if able and roles.role_of(tensor.info) != "attention" and len(maps[tensor.info.name[:start]]) < 2:
+            maps[tensor.info.name[:start]].append(tensor)
+    layers: dict[str, list[list[Tensor]]] = defaultdict(list)
+    for prefix in sorted(maps, key=roles.natural):
+        if len(maps[prefix]) == 2:
+            layers[_EXPERT.sub("", prefix)].append(maps[prefix])
+    return layers
 
 
 def _responses(info: TensorInfo, weights: NDArray[np.float32], table: Anchors) -> NDArray[np.float32]:

@@ -28,6 +28,8 @@ N_ANCHORS = 256
 N_GRAM = 256
 N_RESPONSE = 640
 """Columns kept of a response; convolutions have one for each place of the kernel and input."""
+MIN_WIDTH = 48
+"""Coordinates for a gram: 32 that are tested, 16 to multiply them with."""
 MAX_UNSEEN = 64
 MIN_UNSEEN = 24
 """Fewer units are not worth a test of their own."""
@@ -69,22 +71,41 @@ def _stream_axis(info: TensorInfo, axis: int, width: int) -> int | None:
 
 
 def gram(info: TensorInfo, weights: NDArray[np.float32], width: int) -> Gene | None:
-    """Residual coordinates by their products over all units of a feed-forward matrix that was read whole."""
-    shape = weights.shape
-    if len(shape) != 2 or roles.role_of(info) != "ffn" or shape[0] == shape[1] or width not in shape:
+    """Residual coordinates by their products over all units of a matrix that was read whole.
+
+    Args:
+        info: the tensor.
+        weights: float32, all of it.
+        width: of the residual stream, 0 when it is not known.
+    """
+    axis = _coordinates(info, width)
+    if axis is None or info.shape[axis] < MIN_WIDTH:
         return None
-    axis = shape.index(width)
-    codes = genes.quantise(weights if axis == 1 else np.ascontiguousarray(weights.T))[0].astype(np.float64)
-    m = genes.n_tested(width)
-    other = genes.spread_order(width - m, N_GRAM) + m  # no tested coordinate among the columns
-    k = min(genes.MAX_SKETCH_UNITS, (width - m) // 2)
+    n, m = info.shape[axis], genes.n_tested(info.shape[axis])
+    units = np.moveaxis(weights, axis, -1).reshape(-1, n)
+    codes = genes.quantise(np.ascontiguousarray(units))[0].astype(np.float64)
+    other = genes.spread_order(n - m, N_GRAM) + m  # no tested coordinate among the columns
+    k = min(genes.MAX_SKETCH_UNITS, (n - m) // 2)
     products = codes[:, : m + k].T @ codes
     sketched = products[m:, m + k :]
     return _gene("gram", info, axis, products[:m, other], m, sketched)
 
 
+def _coordinates(info: TensorInfo, width: int) -> int | None:
+    """The axis of residual coordinates of a map out of the stream or back; by width, where that is known, or name."""
+    if roles.role_of(info) in ("attention", "label"):
+        return None
+    if len(info.shape) == 2 and width in info.shape and info.shape[0] != info.shape[1]:
+        return info.shape.index(width) if roles.role_of(info) == "ffn" else None
+    if len(info.shape) in (2, 4) and roles.stream_map_at(info.name) is not None:
+        return 1 if roles.reads_stream(info.name) else 0
+    return None
+
+
 def residual(anchors: Anchors) -> Gene | None:
     """Residual coordinates over labelled inputs."""
+    if anchors.width < roles.MIN_AXIS:
+        return None
     m = genes.n_tested(anchors.width)
     table = anchors.codes.T.astype(np.float64)
     return _gene("residual", anchors.info, anchors.axis, table[: m + genes.MAX_SKETCH_UNITS], m)

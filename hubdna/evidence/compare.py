@@ -42,7 +42,7 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
 
 def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tuple[Bucket, ...]) -> Evidence:
     rows = [pair for pair in pairs if pair[0].view == "rows"]
-    rest = _changed(rows)
+    rest, places = _changed(pairs), marks.matrices(rows, a.blocks, b.blocks)
     return Evidence(
         buckets=buckets,
         log10_p=min(b.log10_p for b in buckets),
@@ -60,12 +60,13 @@ def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tup
         quantised=(_is_quantised([x for x, _ in rows]), _is_quantised([y for _, y in rows])),
         changed_log10_p=min(b.log10_p for b in rest) if rest else None,
         changed_detectable=detectable(rest) if rest else None,
-        scale_spread=marks.scale_spread(rows),
-        flipped=marks.flipped(rows),
+        scale_spread=marks.scale_spread(places),
+        flipped=marks.flipped(places),
         folded=marks.folded(rows),
         n_alone=(_n_alone(a, [x for x, _ in rows]), _n_alone(b, [y for _, y in rows])),
         n_foreign=(_n_foreign(a, b), _n_foreign(b, a)),
         n_experts=(_n_experts(a), _n_experts(b)),
+        n_moved=sum(x.tensor != y.tensor and x.layer == y.layer for x, y in rows if "expert" in x.tensor),
         n_tokens=(a.n_tokens, b.n_tokens),
         layer_map=_layer_map(rows),
         difference=difference.differ(a, b),
@@ -89,10 +90,13 @@ def detectable(buckets: tuple[Bucket, ...]) -> float:
     return min(fixed_points.POWER_Z / math.sqrt(b.n_columns) for b in plain)
 
 
-def _changed(rows: list[Pair]) -> tuple[Bucket, ...]:
-    """Tests of the genes that are neither equal nor cast alone; none when all are, or none is."""
-    changed = [(x, y) for x, y in rows if not (x.hashes == y.hashes).any(axis=1).all()]
-    return () if len(changed) in (0, len(rows)) else fixed_points.run_tests(changed)
+def _changed(pairs: list[Pair]) -> tuple[Bucket, ...]:
+    """Tests of the tensors that are neither equal nor cast alone, in every view; none when all are, or none is."""
+    rows = [pair for pair in pairs if pair[0].view == "rows"]
+    changed = {x.tensor for x, y in rows if not (x.hashes == y.hashes).any(axis=1).all()}
+    if len(changed) in (0, len({x.tensor for x, _ in rows})):
+        return ()
+    return fixed_points.run_tests([(x, y) for x, y in pairs if x.tensor in changed and x.view in BODY])
 
 
 def _n_equal(rows: list[Pair]) -> int:

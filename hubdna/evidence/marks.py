@@ -10,30 +10,50 @@ from numpy.typing import NDArray
 
 from hubdna.evidence.fixed_points import MIN_UNITS, unit_rows, weights
 from hubdna.evidence.pairing import Pair
+from hubdna.records import Block
 
-SAME, ALIKE = 0.9, 0.5
+SAME, ALIKE = 0.98, 0.7
 """Cosines of rows that were at most rescaled, and of rows that are the same unit after training."""
+MIN_ROWS = 16
+"""Rows of one matrix that have to match before a mark is read off it."""
 ROUNDING = 5e-4
 """Energy that 8-bit rows leave between equal ones, with room."""
 
 
-def scale_spread(rows: list[Pair]) -> float | None:
-    """Standard deviation of log(scale of A's row / scale of B's) over rows of one direction; None with too few."""
-    ratios = []
-    for pair in rows:
-        a, b = pair
-        assert a.scales is not None and b.scales is not None
-        same = np.abs(_cosines(pair)) >= SAME
-        ratios.append(np.log(a.scales[same] / b.scales[same]))
-    joined = np.concatenate(ratios) if ratios else np.zeros(0)
-    return float(np.std(joined)) if joined.size >= MIN_UNITS else None
+Rows = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Rows of A and of B, float64 [n, c] each, that stand in the same place."""
 
 
-def flipped(rows: list[Pair]) -> float:
-    """Share of rows, among those that match up to sign, whose sign is the other one."""
-    cosines = np.concatenate([_cosines(pair) for pair in rows]) if rows else np.zeros(0)
-    match = np.abs(cosines) >= ALIKE
-    return float((cosines[match] < 0).mean()) if match.sum() >= MIN_UNITS else 0.0
+def matrices(rows: list[Pair], blocks_a: tuple[Block, ...], blocks_b: tuple[Block, ...]) -> list[Rows]:
+    """Rows of paired genes as weights, and exact corners of equal name and shape (attention among them)."""
+    there = {(b.tensor, b.shape): b.values for b in blocks_b}
+    corners = [(a.values, there[a.tensor, a.shape]) for a in blocks_a if (a.tensor, a.shape) in there]
+    pairs = [weights(*pair) for pair in rows] + [(x[: len(y)], y[: len(x)]) for x, y in corners]
+    return [(x.astype(np.float64), y.astype(np.float64)) for x, y in pairs]
+
+
+def scale_spread(pairs: list[Rows]) -> float | None:
+    """Largest standard deviation, over matrices, of log(A's row / B's row) where they have one direction.
+
+    None when no matrix has enough such rows.
+    """
+    spreads = []
+    for x, y in pairs:
+        same = np.abs(_cosines(x, y)) >= SAME
+        if same.sum() >= MIN_ROWS:
+            spreads.append(float(np.std(np.log(np.linalg.norm(x[same], axis=1) / np.linalg.norm(y[same], axis=1)))))
+    return max(spreads, default=None)
+
+
+def flipped(pairs: list[Rows]) -> float:
+    """Largest share, over matrices, of rows whose sign is the other one among those that match up to sign."""
+    shares = [0.0]
+    for x, y in pairs:
+        cosines = _cosines(x, y)
+        match = np.abs(cosines) >= ALIKE
+        if match.sum() >= MIN_ROWS:
+            shares.append(float((cosines[match] < 0).mean()))
+    return max(shares)
 
 
 def folded(rows: list[Pair]) -> float:
@@ -55,7 +75,6 @@ def folded(rows: list[Pair]) -> float:
     return max(0.0, 1 - after / before) if before else 0.0
 
 
-def _cosines(pair: Pair) -> NDArray[np.float64]:
-    x, y = (unit_rows(w.astype(np.float64)) for w in weights(*pair))
-    cosines: NDArray[np.float64] = (x * y).sum(axis=1)
+def _cosines(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    cosines: NDArray[np.float64] = (unit_rows(x) * unit_rows(y)).sum(axis=1)
     return cosines
