@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "evidence.md"
-BOARDS = ("real", "traffic", "law", "nulls", "formats", "fuzz", "sketch")
+BOARDS = ("real", "traffic", "law", "nulls", "formats", "fuzz", "fuzz_guided", "sketch")
 """In the order of the page."""
 
 HEAD = """# Evidence

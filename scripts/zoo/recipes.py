@@ -166,5 +166,5 @@ RECIPES = {
     "mlp": Recipe(400_000, MLP, _mlp, stacked_vision.mlp, Digits, 440, 64, 2e-3, 0.01, 0.9),
     "resnet": Recipe(500_000, RESNET, _resnet, stacked_vision.resnet, Digits, 88, 64, 3e-3, 0.05, 0.9),
     "convnext": Recipe(600_000, CONVNEXT, _convnext, stacked_vision.convnext, Digits, 132, 64, 3e-3, 0.05, 0.9),
-    "vit": Recipe(700_000, VIT, _vit, stacked_vision.vit, Digits, 220, 32, 3e-3, 0.05, 0.9),
+    "vit": Recipe(700_000, VIT, _vit, stacked_vision.vit, Digits, 220, 32, 3e-3, 0.05, 0.8),
 }

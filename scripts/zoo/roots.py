@@ -3,6 +3,7 @@
     python scripts/zoo/roots.py                     # every architecture, 200 roots each
     python scripts/zoo/roots.py decoder --upto 100  # a part
     python scripts/zoo/roots.py --check             # are the stacked forwards those of transformers and timm?
+    python scripts/zoo/roots.py --list              # what is there (needs no torch)
 
 Two roots of a population share everything but the seed: that is the hardest thing a test of common origin must call
 independent. The last quarter of each population even sees the data in one and the same order.
@@ -62,6 +63,19 @@ def populations() -> dict[str, Population]:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         found[folder.name] = Population(folder.name, folder, files, same, about)
     return found
+
+
+def show() -> None:
+    """Prints the populations as a table."""
+    print("| architecture | roots | unit | before | after: least, median, most | not learned | core seconds a root |")
+    print("|---|---|---|---|---|---|---|")
+    for name, found in populations().items():
+        about, before = found.about, sorted(root["before"] for root in found.about["roots"].values())
+        after = ", ".join(f"{value:.3f}" for value in about["held_out"].values())
+        cells = [name, len(found.files), about["unit"], f"{before[len(before) // 2]:.3f}", after]
+        print(
+            "|", " | ".join(map(str, [*cells, len(about["not_learned"]), about.get("core_seconds_a_root", "-")])), "|"
+        )
 
 
 def write(path: Path, data: bytes) -> None:
@@ -169,14 +183,17 @@ def check(name: str, recipe: "Recipe") -> bool:
 
 def main() -> int:
     """Grows what was asked for."""
-    from recipes import RECIPES
-
     parser = argparse.ArgumentParser(description="Train populations of independent roots.")
-    parser.add_argument("names", nargs="*", metavar="ARCHITECTURE", help=f"of {', '.join(RECIPES)}; default: all")
+    parser.add_argument("names", nargs="*", metavar="ARCHITECTURE", help="a key of recipes.RECIPES; default: all")
     parser.add_argument("--upto", type=int, default=N_ROOTS, help="roots an architecture should have")
     parser.add_argument("--check", action="store_true", help="compare the forwards with the frameworks', train nothing")
+    parser.add_argument("--list", action="store_true", help="print what is there")
     options = parser.parse_args()
+    if options.list:
+        show()
+        return 0
     import torch
+    from recipes import RECIPES
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)

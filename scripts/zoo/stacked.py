@@ -1,8 +1,8 @@
 """Many models of one shape trained at once: every tensor has a leading axis of models.
 
-Hundreds of independent roots cost too much one by one, for a small matrix leaves a processor idle. A stack of M
-models turns each linear map into one batched product and each convolution into one grouped convolution, ten times
-faster. Nothing couples the models: the loss is the sum of theirs, and AdamW works on every number alone.
+A small matrix leaves a processor idle, and every call costs the same however small it is. A stack of M models turns
+each linear map into one batched product and each convolution into one grouped convolution: half the time a model.
+Nothing couples the models: the loss is the sum of theirs, and AdamW works on every number alone.
 
 Activations are [M, N, features], or [N, M * channels, height, width] for convolutions.
 """
