@@ -15,14 +15,16 @@ from hubdna.report.wording import explain
 def dna(result: Dna) -> str:
     """`hubdna.dna/1`."""
     genes = [
-        {"tensor": g.tensor, "shape": g.shape, "axis": g.axis, "role": g.role, "layer": g.layer, "dtype": g.dtype,
-         "n_live_units": int(g.live.sum())}
+        {"view": g.view, "tensor": g.tensor, "shape": g.shape, "axis": g.axis, "role": g.role, "layer": g.layer,
+         "dtype": g.dtype, "n_live_units": int(g.live.sum())}
         for g in result.genes
     ]  # fmt: skip
     body = {
         "ref": str(result.ref), "sha": result.ref.sha, "scheme": result.scheme, "content": result.content,
         "n_tensors": result.n_tensors, "n_genes": len(genes), "n_bytes_read": result.n_bytes_read,
-        "n_requests": result.n_requests, "genes": genes, "skipped": dict(result.reasons),
+        "n_requests": result.n_requests, "n_tokens": result.n_tokens, "quantization": result.quantization,
+        "choice": None if result.choice is None else asdict(result.choice), "genes": genes,
+        "skipped": dict(result.reasons),
     }  # fmt: skip
     return _dump("hubdna.dna/1", body)
 
@@ -84,6 +86,8 @@ def _verdict(v: Verdict) -> dict[str, Any]:
         "origin": v.origin, "relation": v.relation, "direction": v.direction, "certainty": v.certainty,
         "log10_p": v.log10_p, "similarity": v.similarity, "disguise": list(v.disguise), "n_genes": v.evidence.n_genes,
         "detectable": v.evidence.detectable, "tests": [asdict(b) for b in v.evidence.buckets],
+        "agreement": v.evidence.agreement, "layer_map": v.evidence.layer_map,
+        "difference": None if v.evidence.difference is None else asdict(v.evidence.difference),
         "evidence": explain(v), "undecided_because": v.undecided_because,
     }  # fmt: skip
 

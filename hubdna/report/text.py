@@ -22,7 +22,14 @@ _MEANINGS = {
     "no-evidence": "The two look as independently initialised models do. A disguised copy is not excluded.",
     "undecided": "The weights that were read do not settle it.",
 }
-_RELATIONS = {"converted": "under other names or in another layout", "cast": "one is the other, rounded"}
+_RELATIONS = {
+    "converted": "under other names or in another layout", "cast": "one is the other, rounded",
+    "quantized": "one is the other on a grid", "mask-of": "one is the other with weights set to zero",
+    "pruned": "one has weights set to zero", "adapter-merged": "they differ by a change of low rank",
+    "depth": "layers were dropped, repeated or moved", "width": "hidden layers have other widths",
+    "vocabulary": "token tables of other lengths", "upcycled": "hidden layers became experts",
+    "component": "one is a part of the other",
+}  # fmt: skip
 _WORDS = {"none": "", "likely": "likely ", "certain": "", "attested": "attested "}
 
 
@@ -34,16 +41,32 @@ def clean(text: object) -> str:
 def dna(result: Dna) -> RenderableType:
     """A model's DNA at a glance."""
     table = Table(title=f"Weight DNA of {escape(clean(result.ref))}", title_justify="left")
-    for column in ("layer", "role", "shape", "units", "tensor"):
+    for column in ("layer", "view", "role", "shape", "units", "tensor"):
         table.add_column(column, overflow="fold")
     for gene in result.genes[:40]:
         shape = "x".join(str(n) for n in gene.shape)
         layer = "" if gene.layer < 0 else str(gene.layer)
-        table.add_row(layer, gene.role, shape, f"{int(gene.live.sum())} of {gene.n_units}", escape(clean(gene.tensor)))
+        table.add_row(
+            layer, gene.view, gene.role, shape, f"{int(gene.live.sum())} of {gene.n_units}", escape(clean(gene.tensor))
+        )
     more = f"... and {len(result.genes) - 40} more genes\n" if len(result.genes) > 40 else ""
     aside = ", ".join(f"{n} {reason}" for reason, n in result.reasons.items())
     facts = f"{more}scheme   {clean(result.scheme)}\ncost     {cost(result.n_bytes_read, result.n_requests)}"
-    return Group(table, Text(facts + (f"\nset aside  {aside}" if aside else "")))
+    return Group(table, Text(facts + (f"\nset aside  {aside}" if aside else "") + _choice(result)))
+
+
+def _choice(result: Dna) -> str:
+    """Which files were read, and which were not."""
+    if result.choice is None:
+        return ""
+    files = result.choice.files
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    lines = [
+        f"\nread     {clean(files[0])}{more}" + (f" ({clean(result.quantization)})" if result.quantization else "")
+    ]
+    lines += [f"\nnote     {clean(result.choice.note)}"] if result.choice.note else []
+    lines += [f"\nnot read {skipped(s)}" for s in result.choice.rejected[:10]]
+    return "".join(lines)
 
 
 def comparison(result: Comparison) -> RenderableType:
@@ -63,6 +86,8 @@ def comparison(result: Comparison) -> RenderableType:
         lines.append(
             Text(f"similarity  {v.similarity:.3f} (correlation of the units compared; says nothing by itself)")
         )
+    if v.disguise:
+        lines.append(Text(f"disguise    {', '.join(v.disguise)}"))
     if v.origin in ("identical", "common"):
         lines.append(Text(f"direction   {direction(v)}"))
     if v.origin == "no-evidence" and v.evidence.detectable is not None:

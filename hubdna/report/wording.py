@@ -39,6 +39,11 @@ def explain(verdict: Verdict) -> list[str]:
     if e.exact:
         lines.append("the weights files have the same hash" if e.exact == "file" else "all float tensors are bit-equal")
     lines += [_test(b) for b in _telling(e)]
+    if e.agreement:
+        shares = ", ".join(f"{share:.0%}" for share in e.agreement)
+        lines.append(f"two matchings of the hidden units agree on {shares} of them by layer (calibrated, not exact)")
+    if e.difference is not None and e.difference.rank is not None and not verdict.disguise:
+        lines.append(f"the change has rank {e.difference.rank} in every matrix looked at")
     if e.n_rows_equal:
         lines.append(f"{e.n_rows_equal} of {e.n_rows} rows are equal bit for bit")
     if verdict.log10_p is not None and verdict.log10_p < 0:

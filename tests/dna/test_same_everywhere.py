@@ -15,9 +15,9 @@ from hubdna.records import ModelRef, ReadLevel
 MODELS = Path(hubdna.demo.__file__).parent / "models"
 
 GOLDEN = {
-    "bytewright/pyllama-245k": "1170b64a5c6393f12e99f462e11b12b3985354f229359a1c6b1994463331e5a4",
-    "convfoundry/resnet-digits": "71ab36c23d93eab2d65997213084e830b2d8631d5a57237bfa6673cf89a0b92d",
-    "northbyte/vit-digits-b": "b0ddbc74e0efc347f61dbe4bdab872012e0f84c5ab8bf75eb618230730dbc137",
+    "bytewright/pyllama-245k": "4faca66a05d169dc0e8c84b23d3ce74b724b69353802bef1055da4d23b54e761",
+    "convfoundry/resnet-digits": "f377674c194fab0a497cf81d6e3b26f7867c4869a8152c7e939b9568069a5899",
+    "northbyte/vit-digits-b": "b3fe0a6b2d813267133066e72308d9c4775e7552f295ab534a34d14af71e368e",
 }
 """SHA-256 of the .dna files of three demo models, standard read."""
 
