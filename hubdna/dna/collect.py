@@ -55,6 +55,8 @@ class Collector:
         self._places = anchors.find_tables(infos)
         self._tables = [by_info[id(info)] for info, _ in self._places]
         self._is_tokens = roles.token_table(infos) is not None
+        tokens = {self._places[0][0].shape[1]} if self._is_tokens else set()
+        self._widths = roles.stream_widths(infos) | tokens
         self._columns = plan.keep_columns(self.tensors, self.axes)
         self._kept = {id(t) for t in blocks.choose(self.tensors)}
 
@@ -156,10 +158,9 @@ class Collector:
         self._take_corner(tensor, weights)
         if not np.isfinite(weights).all():
             return
-        width = self.anchors.width if self.anchors else 0
-        if anchors.is_position_table(tensor.info, width):
+        if self.anchors and anchors.is_position_table(tensor.info, self.anchors.width):
             self._take_positions(tensor, weights[0] if weights.shape[0] == 1 else weights[:POSITION_ROWS])
-        if gene := views.gram(tensor.info, weights, width):
+        if gene := views.gram(tensor.info, weights, self._widths):
             self._stream.append(gene)
 
     def _take_axis(self, tensor: Tensor, axis: int, block: NDArray[np.float32]) -> None:

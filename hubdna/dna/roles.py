@@ -48,6 +48,8 @@ _WRITES_STREAM = re.compile(
     r"|layer\d+\.\d+\.conv2\.weight$"
 )
 """Maps from units inside a block back into the stream."""
+_NORM = re.compile(r"norm|(?:^|[._/])(?:ln|bn)_?\d*[._/]|layernorm", re.IGNORECASE)
+MIN_BLOCKS = 2
 _COMPONENT = re.compile(
     r"(?:^|[._/])(vision_tower|vision_model|visual|image_encoder|audio_tower|audio_encoder|language_model|text_model"
     r"|text_encoder|encoder|decoder|unet|vae|transformer|backbone)(?=[._/])"
@@ -77,6 +79,30 @@ def stream_map_at(name: str) -> int | None:
     """Where a name begins to say that its tensor maps out of the residual stream or back; before it is the layer's."""
     found = _READS_STREAM.search(name) or _WRITES_STREAM.search(name)
     return found.start() if found else None
+
+
+def stream_widths(infos: Sequence[TensorInfo]) -> set[int]:
+    """Widths of residual streams: read and written by several blocks, and normalised.
+
+    A name like fc1 alone says little: in a plain network it reads input features, whose order means something. Blocks
+    that read n coordinates and write n coordinates back, more than once, with norms of that length, do say it. One
+    block of convolutions is enough: what a convolution reads are channels.
+    """
+    ends: dict[str, set[tuple[bool, int]]] = {}
+    convolutions: set[str] = set()
+    for info in infos:
+        start = stream_map_at(info.name)
+        if start is not None and len(info.shape) in (2, 4) and role_of(info) not in ("attention", "label"):
+            reads = reads_stream(info.name)
+            lengths = set(info.shape[:2]) if len(info.shape) == 2 else {info.shape[1 if reads else 0]}
+            ends.setdefault(info.name[:start], set()).update((reads, n) for n in lengths)
+            convolutions |= {info.name[:start]} if len(info.shape) == 4 else set()
+    blocks: Counter[int] = Counter()
+    for prefix, found in ends.items():
+        both = {n for reads, n in found if reads and (False, n) in found}
+        blocks.update(dict.fromkeys(both, MIN_BLOCKS if prefix in convolutions else 1))
+    norms = Counter(t.shape[0] for t in infos if len(t.shape) == 1 and _NORM.search(t.name))
+    return {n for n, count in blocks.items() if count >= MIN_BLOCKS and norms[n] >= MIN_BLOCKS}
 
 
 def layer_of(name: str) -> int:

@@ -14,7 +14,7 @@ In each the labels that are tested stand on one side only, and nothing on the ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,15 +70,15 @@ def _stream_axis(info: TensorInfo, axis: int, width: int) -> int | None:
     return found[0] if inner or (axis == 0 and roles.reads_stream(info.name)) else None
 
 
-def gram(info: TensorInfo, weights: NDArray[np.float32], width: int) -> Gene | None:
+def gram(info: TensorInfo, weights: NDArray[np.float32], widths: Collection[int]) -> Gene | None:
     """Residual coordinates by their products over all units of a matrix that was read whole.
 
     Args:
         info: the tensor.
         weights: float32, all of it.
-        width: of the residual stream, 0 when it is not known.
+        widths: of the model's residual streams.
     """
-    axis = _coordinates(info, width)
+    axis = _coordinates(info, widths)
     if axis is None or info.shape[axis] < MIN_WIDTH:
         return None
     n, m = info.shape[axis], genes.n_tested(info.shape[axis])
@@ -91,15 +91,15 @@ def gram(info: TensorInfo, weights: NDArray[np.float32], width: int) -> Gene | N
     return _gene("gram", info, axis, products[:m, other], m, sketched)
 
 
-def _coordinates(info: TensorInfo, width: int) -> int | None:
-    """The axis of residual coordinates of a map out of the stream or back; by width, where that is known, or name."""
-    if roles.role_of(info) in ("attention", "label"):
+def _coordinates(info: TensorInfo, widths: Collection[int]) -> int | None:
+    """The axis of residual coordinates of a map out of the stream or back; None when it is not plain which one."""
+    if roles.role_of(info) in ("attention", "label") or len(info.shape) not in (2, 4):
         return None
-    if len(info.shape) == 2 and width in info.shape and info.shape[0] != info.shape[1]:
-        return info.shape.index(width) if roles.role_of(info) == "ffn" else None
-    if len(info.shape) in (2, 4) and roles.stream_map_at(info.name) is not None:
-        return 1 if roles.reads_stream(info.name) else 0
-    return None
+    able = [axis for axis in (0, 1) if info.shape[axis] in widths]
+    if len(able) == 1 and len(info.shape) == 2 and roles.role_of(info) == "ffn":
+        return able[0]
+    named = None if roles.stream_map_at(info.name) is None else int(roles.reads_stream(info.name))
+    return named if named in able else None
 
 
 def residual(anchors: Anchors) -> Gene | None:
