@@ -50,12 +50,14 @@ class Anchors:
         codes: int8 [n, d], each row to 1/127 of its largest weight, so that no row outweighs another.
         axis: the storage axis of the residual coordinates.
         sources: names of all tensors they come from.
+        first: the token that the first row belongs to; 0 without tokens.
     """
 
     info: TensorInfo
     codes: NDArray[np.int8]
     axis: int
     sources: frozenset[str]
+    first: int = 0
 
     @property
     def width(self) -> int:
@@ -95,11 +97,11 @@ def _is_head(info: TensorInfo, width: int) -> bool:
     return classes and roles.role_of(info) == "label" and "pos" not in info.name.lower()
 
 
-def from_rows(info: TensorInfo, rows: NDArray[np.float32]) -> Anchors | None:
-    """Anchors from float32 [n, d] rows of a token table; None when they cannot serve."""
+def from_rows(info: TensorInfo, rows: NDArray[np.float32], first: int) -> Anchors | None:
+    """Anchors from float32 [n, d] rows of a token table, from token `first` on; None when they cannot serve."""
     if len(rows) < MIN_ANCHORS or not np.isfinite(rows).all():
         return None
-    return Anchors(info, genes.quantise(rows)[0], 1, frozenset([info.name]))
+    return Anchors(info, genes.quantise(rows)[0], 1, frozenset([info.name]), first)
 
 
 def from_tables(tables: Sequence[Table], weights: Sequence[NDArray[np.float32]]) -> Anchors | None:

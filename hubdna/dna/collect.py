@@ -104,7 +104,7 @@ class Collector:
     def _read_table(self, reader: ByteReader, budget: Budget, level: ReadLevel) -> Budget:
         before = reader.n_bytes, reader.n_requests
         if self._is_tokens and (wanted := plan.choose_anchors(self._tables[0], budget)):
-            self.anchors = anchors.from_rows(self._tables[0].info, next(read_units(reader, [wanted])))
+            self.anchors = anchors.from_rows(self._tables[0].info, next(read_units(reader, [wanted])), wanted[1])
             self._look_at_positions(reader, level)
             self._read_unseen(reader, level)
         elif self._tables and not self._is_tokens:
@@ -137,14 +137,14 @@ class Collector:
             return
         table, info = weights[0], self._places[0][0]
         start = plan.anchor_start(len(table))
-        self.anchors = anchors.from_rows(info, table[start : start + n_anchors])
+        self.anchors = anchors.from_rows(info, table[start : start + n_anchors], start)
         first, n = longest_run(self.unseen, len(table), views.MAX_UNSEEN)
         if self.anchors and n >= views.MIN_UNSEEN:
             self._take_unseen(range(first, first + n), table[first : first + n])
 
     def _take_unseen(self, ids: Sequence[int], rows: NDArray[np.float32]) -> None:
         assert self.anchors is not None
-        if gene := views.unseen(self.anchors, ids, rows):
+        if gene := views.unseen(self.anchors, ids, rows, self.unseen):
             self.genes.append(gene)
 
     def _take_positions(self, tensor: Tensor, rows: NDArray[np.float32]) -> None:

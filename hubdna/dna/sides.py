@@ -56,7 +56,7 @@ def _read_table(reader: ByteReader, tensors: Sequence[Tensor]) -> Anchors | None
     tensor = chosen[0]
     start = plan.anchor_start(tensor.n_units)
     n = min(N_INPUTS, tensor.n_units - start)
-    return anchors.from_rows(tensor.info, next(read_units(reader, [(tensor, start, n)])))
+    return anchors.from_rows(tensor.info, next(read_units(reader, [(tensor, start, n)])), start)
 
 
 def _hidden_layers(tensors: Sequence[Tensor], width: int) -> dict[str, list[list[Tensor]]]:

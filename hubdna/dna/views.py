@@ -111,19 +111,24 @@ def residual(anchors: Anchors) -> Gene | None:
     return _gene("residual", anchors.info, anchors.axis, table[: m + genes.MAX_SKETCH_UNITS], m)
 
 
-def unseen(anchors: Anchors, ids: Sequence[int], rows: NDArray[np.float32]) -> Gene | None:
+def unseen(anchors: Anchors, ids: Sequence[int], rows: NDArray[np.float32], every: Collection[int]) -> Gene | None:
     """Tokens that no training saw, by their products with ordinary tokens.
 
     Args:
         anchors: ordinary tokens of the same table.
         ids: int [n], which tokens; named by the tokenizer, never by the weights.
         rows: float32 [n, d], their rows.
+        every: all tokens that no training saw. None of them may be a column: it would carry a tested label, and a
+            token's product with itself is the largest of its row.
     """
     if len(ids) < MIN_UNSEEN or not np.isfinite(rows).all():
         return None
     codes = genes.quantise(rows)[0].astype(np.float64)
     products = codes @ anchors.codes[:N_ANCHORS].T.astype(np.float64)
-    products -= np.rint(products.mean(axis=1, keepdims=True))
+    seen = ~np.isin(np.arange(products.shape[1]) + anchors.first, list(every))
+    if seen.sum() < MIN_UNSEEN:
+        return None
+    products = (products - np.rint(products[:, seen].mean(axis=1, keepdims=True))) * seen
     gene = _gene("unseen", anchors.info, 0, products, len(ids), ids=np.array(ids, np.int32))
     return gene if gene and gene.live.sum() >= MIN_UNSEEN else None
 
