@@ -49,12 +49,8 @@ def log10_factorial(k: int) -> float:
 
 def run_tests(pairs: list[Pair]) -> tuple[Bucket, ...]:
     """Run every test that the pairs allow; their p-values are paid for all of them together."""
-    buckets = [
-        bucket
-        for (view, n_axis), members in sorted(_assemble(pairs).items())
-        for signed in SIGNS[view]
-        if (bucket := _run_bucket(view, n_axis, members, signed))
-    ]
+    assembled = sorted(_assemble(pairs).items())
+    buckets = [bucket for (view, n_axis), members in assembled for bucket in _run_buckets(view, n_axis, members)]
     n_plain = sum(_is_plain(b) for b in buckets)
     prices = {True: 2 * n_plain, False: 2 * (len(buckets) - n_plain)}
     return tuple(replace(b, log10_p=_log10_p(b.fixed_points, prices[_is_plain(b)])) for b in buckets)
@@ -97,22 +93,23 @@ def share_a_wiring(a: Gene, b: Gene) -> bool:
     return bool(overlap > 2 * max(used_a.mean(), used_b.mean()) and alike < MIN_ALIKE)
 
 
-def _run_bucket(view: View, n_axis: int, pairs: list[Pair], signed: bool) -> Bucket | None:
-    """Run one test; None when fewer than 18 units are live in all genes."""
+def _run_buckets(view: View, n_axis: int, pairs: list[Pair]) -> list[Bucket]:
+    """Run the tests of one view and axis length; none when fewer than 18 units are live in all genes."""
     live = np.logical_and.reduce([alive for pair in pairs for alive in _live(*pair)])
     m = int(live.sum())
     if m < MIN_UNITS:
-        return None
-    S, n_columns = np.zeros((m, m)), 0
+        return []
+    sums, n_columns = {signed: np.zeros((m, m)) for signed in SIGNS[view]}, 0
     for a, b in pairs:
         x, y = weights(a, b)
         cosines = _cosines(x[live], y[live])
-        S += math.sqrt(x.shape[1]) * (cosines if signed else np.abs(cosines))
+        for signed in sums:
+            sums[signed] += math.sqrt(x.shape[1]) * (cosines if signed else np.abs(cosines))
         n_columns += x.shape[1]
-    matching = shuffled_assignment(S)
+    counts = {signed: int((shuffled_assignment(S) == np.arange(m)).sum()) for signed, S in sums.items()}
     equal = sum(int((a.hashes[live, 0] == b.hashes[live, 0]).sum()) for a, b in pairs if view == "rows")
-    k = int((matching == np.arange(m)).sum())
-    return Bucket(view, signed, n_axis, m, len(pairs), n_columns, k, equal, similarity(pairs), 0.0)
+    alike = similarity(pairs)
+    return [Bucket(view, s, n_axis, m, len(pairs), n_columns, k, equal, alike, 0.0) for s, k in counts.items()]
 
 
 def _live(a: Gene, b: Gene) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -10,11 +10,13 @@ through reading, roles, structure checks, rows, hashes, sketches, pairing, bucke
 20 times and B 20 times and compares all 400 pairs. Those draws are pairwise independent (a fresh uniform relabelling
 stands between any two of them), so the variance of a chunk's counts is exactly that of 400 separate draws.
 
+Every view is a test of its own (hubdna/dna/views.py) and is counted on its own, signed and unsigned.
+
 Families: `mlp`, square maps between different groups; `residual` and `direct`, square maps from the residual stream to
 itself (columns carry the labels of the rows); `dirac`, convolutions started near the identity, whose law only one
-relabelling of all groups leaves alone; `llama`, gated
-feed-forward units; `spliced`, `residual` where all that is not tested comes from A, its tensors in another order, so
-that genes are paired by their sketches and not by order.
+relabelling of all groups leaves alone; `llama`, gated feed-forward units, the residual stream and 32 tokens that count
+as never trained, relabelled each; `spliced`, `residual` where all that is not tested comes from A, its tensors in
+another order, so that genes are paired by their sketches and not by order.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import math
 import re
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,8 @@ NETS = ROOT / "tests" / "data" / "nets"
 DEMO = ROOT / "hubdna" / "demo" / "models"
 GRID, N_CHUNKS, MAX_K = 20, 42, 12
 KS = range(3, 9)
+UNSEEN = tuple(range(32))
+"""Tokens that count as never trained: rows 0..31 of the token table, which the relabelling permutes."""
 
 Groups = dict[str, tuple[str, ...]]
 """Regular expression of a tensor's name -> group of each axis; \\1 is what the expression caught, "" no group."""
@@ -66,8 +70,10 @@ FAMILIES: dict[str, tuple[Path, Path, Groups]] = {
     ),
     "llama": (
         DEMO / "bytewright/pyllama-245k/model.safetensors", DEMO / "northbyte/pyllama-245k-scratch/model.safetensors",
-        {r"model\.layers\.(\d)\.mlp\.(?:gate|up)_proj.*": (r"\1",),
-         r"model\.layers\.(\d)\.mlp\.down_proj.*": ("", r"\1")},
+        {r"model\.layers\.(\d)\.mlp\.(?:gate|up)_proj.*": (r"\1", "s"),
+         r"model\.layers\.(\d)\.mlp\.down_proj.*": ("s", r"\1"),
+         r"model\.embed_tokens.*|lm_head.*": ("t", "s"), r".*norm.weight": ("s",),
+         r".*self_attn\.[qkv]_proj.*": ("", "s"), r".*self_attn\.o_proj.*": ("s", "")},
     ),
     "spliced": (NETS / "residual-0.safetensors", NETS / "residual-1.safetensors", _RESIDUAL),
 }  # fmt: skip
@@ -96,7 +102,7 @@ class Net:
             for axis, group in named:
                 tensor = tensor.take(orders[group], axis=axis)
             parts.append(np.ascontiguousarray(tensor).tobytes())
-        return read_dna(ModelRef("./net"), Bytes(b"".join(parts)), ["net.safetensors"], "full")
+        return read_dna(ModelRef("./net"), Bytes(b"".join(parts)), ["net.safetensors"], "full", None, UNSEEN)
 
 
 class Bytes:
@@ -149,19 +155,20 @@ def load(family: str) -> tuple[Net, Net]:
     return a, b
 
 
-def chunk(a: Net, b: Net, seed: list[int], grid: int) -> dict[str, int]:
-    """How often each K came up in grid x grid comparisons."""
+def chunk(a: Net, b: Net, seed: list[int], grid: int) -> dict[str, dict[str, int]]:
+    """How often each K came up in grid x grid comparisons, for each test."""
     rng = np.random.default_rng(seed)
     dnas_a = [a.relabelled(rng) for _ in range(grid)]
     dnas_b = [b.relabelled(rng) for _ in range(grid)]
-    counts: Counter[int] = Counter()
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
     for dna_a in dnas_a:
         for dna_b in dnas_b:
             evidence = compare_dna(dna_a, dna_b)
-            assert len(evidence.buckets) == 1, evidence.untestable
-            assert evidence.buckets[0].n_units == 32, "the law below is that of 32 units"
-            counts[evidence.buckets[0].fixed_points] += 1
-    return {str(k): counts[k] for k in sorted(counts)}
+            assert evidence.buckets, evidence.untestable
+            for bucket in evidence.buckets:
+                assert bucket.n_units == 32, "the law below is that of 32 units"
+                counts[f"{bucket.view} {'signed' if bucket.signed else 'unsigned'}"][bucket.fixed_points] += 1
+    return {test: {str(k): found[k] for k in sorted(found)} for test, found in counts.items()}
 
 
 def p_at_least(k: int, m: int = 32) -> float:
@@ -182,13 +189,14 @@ def rows_of(label: str, counts: Counter[int], confidence: float) -> list[list[ob
     return lines
 
 
-def measure(index: int, family: str, rows: board.Rows, grid: int, n_chunks: int) -> Counter[int]:
-    """Counts of K of one family, chunk by chunk."""
+def measure(index: int, family: str, rows: board.Rows, grid: int, n_chunks: int) -> dict[str, Counter[int]]:
+    """Counts of K of one family, chunk by chunk, for each test."""
     a, b = load(family)
-    counts: Counter[int] = Counter()
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
     for i in range(n_chunks):
         row = rows.measure(f"{family} seed [{index}, {i}]", lambda i=i: chunk(a, b, [index, i], grid))
-        counts.update({int(k): n for k, n in row.items()})
+        for test, found in row.items():
+            counts[test].update({int(k): n for k, n in found.items()})
     return counts
 
 
@@ -197,8 +205,11 @@ def main() -> int:
     args, started = board.arguments(__doc__), time.perf_counter()
     rows = board.Rows("law", args, SCHEME)
     grid, n_chunks = (10, 5) if args.quick else (GRID, N_CHUNKS)
-    totals = {f: measure(i, f, rows, grid, n_chunks) for i, f in enumerate(FAMILIES)}
-    totals["all"] = sum(totals.values(), Counter())
+    measured = {f: measure(i, f, rows, grid, n_chunks) for i, f in enumerate(FAMILIES)}
+    totals = {f"{f}: {test}": found for f, tests in measured.items() for test, found in tests.items()}
+    plain = [found for name, found in totals.items() if name.endswith(": rows signed")]
+    totals["all plain tests"] = sum(plain, Counter())
+    totals["all tests of all views"] = sum((found for name, found in totals.items() if ":" in name), Counter())
     n_comparisons = len(totals) * len(KS)
     lines = [line for label, counts in totals.items() for line in rows_of(label, counts, 1 - 0.01 / n_comparisons)]
     board.table(
@@ -206,10 +217,13 @@ def main() -> int:
         ["family", "draws", "k", "observed", "expected", "band", "ok"],
         lines,
     )
-    n_draws, largest = totals["all"].total(), max(totals["all"])
-    mean = sum(k * n for k, n in totals["all"].items()) / n_draws
+    everything = totals["all tests of all views"]
+    n_draws, largest = totals["all plain tests"].total(), max(everything)
+    mean = sum(k * n for k, n in everything.items()) / everything.total()
     ok = largest < MAX_K and all(line[-1] for line in lines)
-    return board.finish("law", ok, started, n_draws=n_draws, mean_k=round(mean, 4), max_k=largest)
+    return board.finish(
+        "law", ok, started, n_draws=n_draws, n_tests=everything.total(), mean_k=round(mean, 4), max_k=largest
+    )
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def dna_of(folder: Path, tensors: list[Tensor]) -> Dna:
     """What a whole read makes of these tensors, whoever opened them."""
     axes = roles.testable_axes([t.info for t in tensors])
     found = [
-        genes.make_gene(t.info, axis, values(folder, t), quantised=t.quantised)
+        genes.make_gene(t.info, axis, values(folder, t), 640, quantised=t.quantised)
         for t in tensors for axis in axes.get(t.info.name, ())
     ]  # fmt: skip
     return Dna(ModelRef("./x"), SCHEME, tuple(gene for gene in found if isinstance(gene, Gene)))
