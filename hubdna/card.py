@@ -15,6 +15,8 @@ from typing import Any
 from hubdna.errors import CardError
 from hubdna.records import CardPatch, Claim
 
+MAX_CARD = 1_000_000
+"""Bytes of README.md that are read; the Hub itself refuses longer YAML."""
 MAX_FRONT_MATTER = 200_000
 """Characters; the longest real front matters (evaluation results) have about 100,000."""
 MAX_DEPTH = 24

@@ -11,14 +11,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hubdna import __version__
 from hubdna.card import claim_of_data
 from hubdna.dna import codec
 from hubdna.dna.read import SCHEME, read_dna
 from hubdna.errors import FormatError, HubdnaError, IndexDirError, NoWeightsError, OnlyAdapterError, SourceError
-from hubdna.hub import Hub, HubReader
 from hubdna.records import Choice, Dna, ModelRef, ReadLevel, Skipped, Snapshot
 from hubdna.sources.beside import disagreement
 from hubdna.sources.choice import choose
@@ -26,6 +25,9 @@ from hubdna.sources.interface import ByteReader
 from hubdna.sources.safetensors import MAX_HEADER
 from hubdna.sources.tokenizer import unseen_tokens
 from hubdna.store import Entry, IndexDir
+
+if TYPE_CHECKING:  # the client takes a fifth of a second to import, and a folder needs none
+    from hubdna.hub import Hub, HubReader
 
 
 @dataclass(frozen=True, slots=True)

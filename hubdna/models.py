@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hubdna.card import MAX_CARD
 from hubdna.crawl import choose_files, fetch_dna, model_files
 from hubdna.dna import codec
 from hubdna.dna.plan import BUDGETS
 from hubdna.dna.read import read_dna
 from hubdna.errors import FormatError, NotFoundError, UsageError
-from hubdna.hub import MAX_CARD, Hub
 from hubdna.records import Dna, ModelRef, ReadLevel, Snapshot
 from hubdna.sources import formats
 from hubdna.sources.interface import ByteReader, LocalReader, Tensor
 from hubdna.sources.safetensors import FLOATS
 from hubdna.store import Entry, IndexDir
+
+if TYPE_CHECKING:
+    from hubdna.hub import Hub
 
 MAX_FILES = 20_000
 """More than any repository of one model has; a home folder has more."""
@@ -53,6 +56,8 @@ class Loader:
     @property
     def hub(self) -> Hub:
         """The Hub, connected on first use."""
+        from hubdna.hub import Hub  # a fifth of a second that a folder does not need
+
         self._hub = self._hub or Hub(self.endpoint, self.token)
         return self._hub
 

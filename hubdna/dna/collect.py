@@ -66,7 +66,8 @@ class Collector:
         everything = ((t, 0, t.n_units) for t in order)
         tables: list[NDArray[np.float32]] = []
         for i, (tensor, weights) in enumerate(zip(order, read_units(reader, everything, MERGE_GAP), strict=True)):
-            self._informative |= len(np.unique(weights.reshape(-1)[:4096])) >= MIN_DISTINCT
+            some = weights.reshape(-1)[:4096]
+            self._informative |= len(set(some[np.isfinite(some)].tolist())) >= MIN_DISTINCT
             self._digests.append(hashlib.blake2b(_layout_free(weights).tobytes(), digest_size=16).digest())
             if i < len(self._tables):
                 tables.append(weights)

@@ -125,7 +125,8 @@ def unseen(anchors: Anchors, ids: Sequence[int], rows: NDArray[np.float32], ever
         return None
     codes = genes.quantise(rows)[0].astype(np.float64)
     products = codes @ anchors.codes[:N_ANCHORS].T.astype(np.float64)
-    seen = ~np.isin(np.arange(products.shape[1]) + anchors.first, list(every))
+    unheard = set(every)
+    seen = np.array([anchors.first + i not in unheard for i in range(products.shape[1])])
     if seen.sum() < MIN_UNSEEN:
         return None
     products = (products - np.rint(products[:, seen].mean(axis=1, keepdims=True))) * seen

@@ -116,8 +116,15 @@ def _live(a: Gene, b: Gene) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Live units of both; of unseen tokens those that both models have."""
     if a.view != "unseen":
         return a.live, b.live
-    _, i, j = np.intersect1d(a.ids, b.ids, return_indices=True)
+    i, j = _shared_tokens(a, b)
     return a.live[i], b.live[j]
+
+
+def _shared_tokens(a: Gene, b: Gene) -> tuple[list[int], list[int]]:
+    """Where the tokens stand that both genes have."""
+    there = {token: j for j, token in enumerate(b.ids.tolist())}
+    both = [(i, there[token]) for i, token in enumerate(a.ids.tolist()) if token in there]
+    return [i for i, _ in both], [j for _, j in both]
 
 
 def weights(a: Gene, b: Gene) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -126,7 +133,7 @@ def weights(a: Gene, b: Gene) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     c = min(a.rows.shape[1], b.rows.shape[1])
     x, y = (g.rows[:, :c].astype(np.float32) * g.scales[:, None] for g in (a, b))  # type: ignore[index]
     if a.view == "unseen":
-        _, i, j = np.intersect1d(a.ids, b.ids, return_indices=True)
+        i, j = _shared_tokens(a, b)
         return x[i], y[j]
     return x, y
 
@@ -134,8 +141,13 @@ def weights(a: Gene, b: Gene) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 def shuffled_assignment(S: NDArray[np.float64]) -> NDArray[np.intp]:
     """Best one-to-one matching of the rows of S [m, m] to its columns, columns shuffled first.
 
-    The shuffle is seeded by the content, so a pair gives one answer for ever.
+    The shuffle is seeded by the content, so a pair gives one answer for ever. Where each row has a single largest
+    entry and all of these are in different columns, they are the only best matching, and nothing is left to solve.
     """
+    best: NDArray[np.intp] = S.argmax(axis=1)
+    second = np.partition(S, -2, axis=1)[:, -2] if len(S) > 1 else np.full(1, -np.inf)
+    if len(set(best.tolist())) == len(S) and (S.max(axis=1) > second).all():
+        return best
     from scipy.optimize import linear_sum_assignment  # half a second to import
 
     seed = hashlib.blake2b(np.round(S, 6).tobytes(), digest_size=8).digest()

@@ -6,7 +6,7 @@ before a weight byte is read, and every later range goes straight to the signed 
 `Range` answers 200 with the whole file, so the status is checked before the body is touched.
 """
 
-from hubdna.hub.client import MAX_CARD, TIMEOUT, Hub
+from hubdna.hub.client import TIMEOUT, Hub
 from hubdna.hub.reader import HubReader
 
-__all__ = ["MAX_CARD", "TIMEOUT", "Hub", "HubReader"]
+__all__ = ["TIMEOUT", "Hub", "HubReader"]

@@ -21,6 +21,7 @@ from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status
 from huggingface_hub.utils._pagination import paginate
 
+from hubdna.card import MAX_CARD
 from hubdna.errors import GatedError, HubError, NotFoundError, UsageError
 from hubdna.hub.patience import N_TRIES, RETRIED, Throttle, TryAgainError, error_of, given_up
 from hubdna.hub.reader import HubReader, Link
@@ -29,8 +30,6 @@ from hubdna.records import ModelRef, Skipped, Snapshot
 _EXPAND: Any = ["author", "cardData", "config", "createdAt", "gated", "private", "sha", "siblings"]
 """All a crawl needs from a listing; `config` here spares a counted download."""
 TIMEOUT = httpx2.Timeout(20.0, connect=10.0)
-MAX_CARD = 1_000_000
-"""Bytes of README.md that are read; the Hub itself refuses longer YAML."""
 
 T = TypeVar("T")
 

@@ -164,8 +164,8 @@ def main() -> int:
     )  # fmt: skip
     due = {k: r for k, r in ours.items() if shares_weights(r)}
     missed = {k: r for k, r in due.items() if not hit(r)}
-    board.table("Missed", ["pair", "disguised", "said", "why"],
-                [[k, ", ".join(r["disguised"]), r["origin"], (r["why"] or "")[:60]] for k, r in missed.items()])  # fmt: skip
+    lines = [[k, ", ".join(r["disguised"]), r["origin"], (r["why"] or "")[:60]] for k, r in missed.items()]
+    board.table("Missed", ["pair", "disguised", "said", "why"], lines)
     decided = {k: r for k, r in due.items() if r.get("said")}
     wrong = [f"{k}: {r['relation']} called {r['said']}" for k, r in decided.items() if not is_right(k, r, structures)]
     kinds = Counter(r["relation"] for r in due.values())
