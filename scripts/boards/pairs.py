@@ -22,6 +22,7 @@ pair in a process of its own.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -94,19 +95,26 @@ def rival(name: str, python: str, folder: Path, pair: dict[str, Any]) -> dict[st
 
 
 def measure(rows: board.Rows, args: Any) -> None:
-    """Fill in what is missing."""
+    """Fill in what is missing: our own answers first, then the rivals'."""
+    sets = {}
     for name in SETS[:1] if args.quick else SETS:
-        folder = ZOO / name
-        if not (folder / "pairs.json").exists():
+        if (ZOO / name / "pairs.json").exists():
+            pairs = json.loads((ZOO / name / "pairs.json").read_text())
+            sets[name] = pairs[:20] if args.quick else pairs
+        else:
             print(f"{name}: no such set; scripts/zoo/make_pairs.py trains it", file=sys.stderr)
-            continue
+    for name, pairs in sets.items():
         loader = Loader(level="full")
-        pairs = json.loads((folder / "pairs.json").read_text())
-        for pair in pairs[:20] if args.quick else pairs:
-            key = f"{name} {pair['target']} {pair['source']}"
-            rows.measure(key, lambda f=folder, p=pair, ld=loader: verdict(f, p, ld))
-            for other in RIVALS if args.rivals and name in DECODERS else ():
-                rows.measure(f"{other} {key}", lambda o=other, f=folder, p=pair: rival(o, args.rivals, f, p))
+        for p in pairs:
+            rows.measure(_key(name, p), lambda n=name, p=p, ld=loader: verdict(ZOO / n, p, ld))
+    for other, name in itertools.product(RIVALS if args.rivals else (), [n for n in sets if n in DECODERS]):
+        for p in sets[name]:
+            key = f"{other} {_key(name, p)}"
+            rows.measure(key, lambda o=other, n=name, p=p: rival(o, args.rivals, ZOO / n, p))
+
+
+def _key(name: str, pair: dict[str, Any]) -> str:
+    return f"{name} {pair['target']} {pair['source']}"
 
 
 def shares_weights(row: dict[str, Any]) -> bool:
