@@ -1,0 +1,51 @@
+"""The nouns: frozen dataclasses that the steps hand to each other. Standard library only (numpy for annotations).
+
+    ModelRef -> Snapshot -> Choice -> Dna (of Genes and Blocks) -> Evidence -> Verdict -> Match -> Finding -> Audit
+
+*Parent* means one edge, *ancestor* the closure of edges, *origin* common descent without a direction.
+"""
+
+from hubdna.records.audit import Audit, CardPatch, Claim, Finding, IndexInfo, Provenance, Severity
+from hubdna.records.dna import Block, Dna, Gene, View
+from hubdna.records.evidence import (
+    Bucket,
+    Certainty,
+    Comparison,
+    Difference,
+    Direction,
+    Evidence,
+    Match,
+    Origin,
+    Verdict,
+)
+from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
+
+__all__ = [
+    "Audit",
+    "Block",
+    "Bucket",
+    "CardPatch",
+    "Certainty",
+    "Choice",
+    "Claim",
+    "Comparison",
+    "Difference",
+    "Direction",
+    "Dna",
+    "Evidence",
+    "Finding",
+    "Gene",
+    "IndexInfo",
+    "Kind",
+    "Match",
+    "ModelRef",
+    "Origin",
+    "Provenance",
+    "ReadLevel",
+    "Severity",
+    "Skipped",
+    "Snapshot",
+    "TensorInfo",
+    "Verdict",
+    "View",
+]
