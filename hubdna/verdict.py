@@ -176,9 +176,9 @@ def _rule_structure(e: Evidence) -> _Ruling | None:
                 return _Ruling("common", "upcycled")
             if e.n_alone[other] == 0 and e.n_foreign[own]:
                 return _Ruling("common", "component")
-            if e.n_alone[other] == 0 and e.n_alone[own]:
+            if e.n_alone[other] == 0 and e.n_alone[own] and e.named_alike:
                 return _Ruling("common", "depth")
-        if any(a != b for a, b in e.layer_map) and e.same_layout is False:
+        if any(a != b for a, b in e.layer_map) and e.named_alike:
             return _Ruling("common", "depth")
     if min(e.n_tokens) and e.n_tokens[0] != e.n_tokens[1]:
         return _Ruling("common", "vocabulary")

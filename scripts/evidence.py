@@ -14,7 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "evidence.md"
-BOARDS = ("real", "traffic", "law", "nulls", "formats", "fuzz", "fuzz_guided", "sketch")
+BOARDS = (
+    "real", "traffic", "law", "nulls", "null", "pairs", "power", "cost", "formats", "fuzz", "fuzz_guided", "sketch",
+)  # fmt: skip
 """In the order of the page."""
 
 HEAD = """# Evidence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from hubdna.evidence import difference, fixed_points, marks, pairing
 from hubdna.evidence.pairing import Pair
@@ -11,6 +12,7 @@ from hubdna.sources.safetensors import FLOATS
 
 BODY = ("rows", "response", "gram")
 """Views that look at more than a token table."""
+_NUMBER = re.compile(r"\d+")
 MIN_ALIKE = 0.5
 """Correlation from which two genes count as one layer in the layer map."""
 
@@ -63,6 +65,7 @@ def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tup
         scale_spread=marks.scale_spread(places),
         flipped=marks.flipped(places),
         folded=marks.folded(rows),
+        named_alike=all(_NUMBER.sub("#", x.tensor) == _NUMBER.sub("#", y.tensor) for x, y in rows),
         n_alone=(_n_alone(a, [x for x, _ in rows]), _n_alone(b, [y for _, y in rows])),
         n_foreign=(_n_foreign(a, b), _n_foreign(b, a)),
         n_experts=(_n_experts(a), _n_experts(b)),

@@ -85,6 +85,7 @@ class Evidence:
         flipped: largest share, over matrices, of matching rows whose sign is the other one.
         folded: share of the difference of matching rows that one factor a column explains.
         agreement: for each layer looked at, the share of hidden units on which two matchings agree (full reads only).
+        named_alike: whether the names of paired genes differ in numbers only.
         n_alone: rows genes without a partner.
         n_foreign: those of a shape that the other model does not have.
         n_experts: rows genes that are experts of a mixture.
@@ -115,6 +116,7 @@ class Evidence:
     flipped: float = 0.0
     folded: float = 0.0
     agreement: tuple[float, ...] = ()
+    named_alike: bool = False
     n_alone: tuple[int, int] = (0, 0)
     n_foreign: tuple[int, int] = (0, 0)
     n_experts: tuple[int, int] = (0, 0)
