@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hubdna.evidence.agreement import calibration
 from hubdna.records import Bucket, Evidence, Match, Verdict
 
 SHOWN_LOG10_P = -6.0
@@ -41,7 +42,8 @@ def explain(verdict: Verdict) -> list[str]:
     lines += [_test(b) for b in _telling(e)]
     if e.agreement:
         shares = ", ".join(f"{share:.0%}" for share in e.agreement)
-        lines.append(f"two matchings of the hidden units agree on {shares} of them by layer (calibrated, not exact)")
+        lines.append(f"two matchings of the hidden units agree on {shares} of them by layer")
+        lines.append(f"calibrated, not exact: {calibration()}")
     if e.difference is not None and e.difference.rank is not None and not verdict.disguise:
         lines.append(f"the change has rank {e.difference.rank} in every matrix looked at")
     if e.n_rows_equal:
