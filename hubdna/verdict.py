@@ -33,6 +33,11 @@ RESCALED = 0.25
 
 MIN_TELLING_COLUMNS = 200
 """Columns from which a silent test of one layer length, beside others that were passed, says something."""
+UNITS = ("rows", "response")
+"""Views of hidden units, which training alone tells apart."""
+MIN_SHARE = 0.5
+"""Share of either model's weights that has to lie in parts which show an origin themselves: two composite models with
+one vision tower and two language models have a part in common and no more."""
 FLIPPED = 0.02
 """Share of matching rows of the other sign: training flips none of them."""
 FOLDED = 0.8
@@ -47,6 +52,14 @@ _MISSED = (
 )
 _COMPONENT = (
     "some tensors are equal bit for bit while all others look independent: a shared component or a fixed buffer"
+)
+_PART = (
+    "a part of both models shares an origin, and less than half of the weights of either lie in such parts: a shared "
+    "component"
+)
+_COORDINATES = (
+    "the coordinates of the residual stream match and the hidden units do not: hidden units that were shuffled, a "
+    "table of inputs that was taken over, or positions that number the coordinates"
 )
 _TABLE_TAKEN = (
     "the tables of inputs share an origin, and two matchings of the hidden units do not agree: a table that was taken "
@@ -90,11 +103,11 @@ def _rule(e: Evidence, disguise: tuple[str, ...]) -> _Ruling:
     if e.untestable:
         return _Ruling("undecided", because=e.untestable)
     assert e.log10_p is not None and e.detectable is not None, "a test that ran has a p-value"
-    if e.body_log10_p is not None and e.body_log10_p <= COMMON_LOG10_P:
+    if _body_log10_p(e) <= COMMON_LOG10_P:
         return _rule_common(e, disguise)
     agreed = _agreement(e)
     if e.log10_p <= COMMON_LOG10_P:
-        return _rule_table(agreed)
+        return _rule_table(e, agreed)
     if agreed is not None and agreed >= AGREED:
         return _Ruling("undecided", because=_AGREES.format(share=agreed))
     if e.log10_p <= NO_EVIDENCE_LOG10_P:
@@ -116,14 +129,25 @@ def _agreement(e: Evidence) -> float | None:
     return sorted(e.agreement)[len(e.agreement) // 2] if e.agreement else None
 
 
-def _rule_table(agreed: float | None) -> _Ruling:
-    """The exact test speaks for the table of inputs only; whether the rest came along, the matchings tell."""
+def _body_log10_p(e: Evidence) -> float:
+    """Of the best test of hidden units; only that speaks for more than a table of inputs.
+
+    A gram's coordinates may carry labels that no weight shows: hidden units that were trained anew on a table that was
+    taken over find them in the old order, and sinusoids that are computed number them alike in all models.
+    """
+    return min((b.log10_p for b in e.buckets if b.view in UNITS), default=0.0)
+
+
+def _rule_table(e: Evidence, agreed: float | None) -> _Ruling:
+    """The exact test speaks for the table or the stream only; whether the units came along, the matchings tell."""
+    coordinates = any(b.view == "gram" and b.log10_p <= COMMON_LOG10_P for b in e.buckets)
+    shown = _COORDINATES if coordinates else _TABLE_ONLY
     if agreed is None:
-        return _Ruling("undecided", "component", because=f"{_TABLE_ONLY}; needs --read full")
+        return _Ruling("undecided", "component", because=f"{shown}; needs --read full")
     if agreed >= AGREED:
         return _Ruling("common")
     if agreed > NOT_AGREED:
-        return _Ruling("undecided", because=f"{_TABLE_ONLY}; two matchings of hidden units agree on {agreed:.0%}")
+        return _Ruling("undecided", because=f"{shown}; two matchings of hidden units agree on {agreed:.0%}")
     return _Ruling("undecided", "component", because=_TABLE_TAKEN)
 
 
@@ -131,6 +155,8 @@ def _rule_common(e: Evidence, disguise: tuple[str, ...]) -> _Ruling:
     """Of a common origin: what the bits say about the relation. What they leave open stays None."""
     if _only_a_component(e):
         return _Ruling("undecided", "component", because=_COMPONENT)
+    if _only_a_part(e):
+        return _Ruling("undecided", "component", because=_PART)
     if e.quantised[0] != e.quantised[1]:
         return _rule_quantised(e)
     if e.n_rows_equal < e.n_rows:
@@ -196,6 +222,12 @@ def _only_a_component(e: Evidence) -> bool:
     if e.changed_log10_p is None or e.changed_detectable is None:
         return False
     return e.changed_log10_p > NO_EVIDENCE_LOG10_P and e.changed_detectable <= MAX_DETECTABLE
+
+
+def _only_a_part(e: Evidence) -> bool:
+    """Whether the parts that show an origin themselves are less than half of both composite models."""
+    shown = [(a, b) for log10_p, a, b in e.components if log10_p <= COMMON_LOG10_P]
+    return bool(shown) and max(sum(a for a, _ in shown), sum(b for _, b in shown)) < MIN_SHARE
 
 
 def _disguise(e: Evidence) -> tuple[str, ...]:

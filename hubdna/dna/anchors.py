@@ -27,13 +27,17 @@ MIN_ANCHORS = 24
 MAX_MAP = 2_048
 """Labelled inputs taken of an input map; a patch of 16 x 16 x 3 has 768."""
 FIXED_POSITIONS = frozenset(
-    ("rwkv", "marian", "m2m_100", "nllb", "nllb-moe", "pegasus", "pegasus_x", "fsmt", "xglm", "speech_to_text",
-     "whisper", "transfo-xl", "xlnet", "vit_mae", "detr", "conditional_detr", "informer", "time_series_transformer",
-     "data2vec-audio", "wav2vec2-conformer", "seamless_m4t", "musicgen", "musicgen_melody")
+    ("rwkv", "rwkv5", "rwkv6", "rwkv7", "marian", "m2m_100", "nllb", "nllb-moe", "pegasus", "pegasus_x",
+     "fsmt", "xglm", "speech_to_text", "speech_to_text_2", "speecht5", "fastspeech2_conformer", "whisper",
+     "transfo-xl", "xlnet", "ctrl", "trocr", "kosmos-2", "funnel", "vit_mae", "videomae", "detr",
+     "conditional_detr", "deformable_detr", "dab-detr", "deta", "rt_detr", "rt_detr_v2", "d_fine",
+     "table-transformer", "maskformer", "mask2former", "oneformer", "grounding-dino", "mm-grounding-dino",
+     "omdet-turbo", "informer", "autoformer", "time_series_transformer", "timesfm", "patchtst", "patchtsmixer",
+     "data2vec-audio", "wav2vec2-conformer", "seamless_m4t", "seamless_m4t_v2", "musicgen", "musicgen_melody")
 )  # fmt: skip
 """Kinds of models whose position table is computed (sinusoids) and often not stored: it numbers the coordinates of
 the residual stream alike in unrelated models. A kind only ever withholds a test."""
-_NUMBERED = re.compile(r"time_(?:mix|maa|decay|first|faaaa)|sinusoid", re.I)
+_NUMBERED = re.compile(r"time_(?:mix|maa|decay|first|faaaa)|sinusoid|(?:^|[._/])(?:att|attn|ffn)\.x_[rwkvag]$", re.I)
 """Tensors whose initial values depend on the coordinate's number (RWKV's token shift)."""
 
 
@@ -126,5 +130,10 @@ def is_position_table(info: TensorInfo, width: int) -> bool:
 
 def numbers_the_stream(infos: Sequence[TensorInfo], config: dict[str, Any] | None) -> bool:
     """Whether residual coordinates are known to be numbered by construction, so that they are not exchangeable."""
-    kind = str((config or {}).get("model_type", "")).lower()
-    return kind in FIXED_POSITIONS or any(_NUMBERED.search(t.name) for t in infos)
+    kinds = {str(part.get("model_type", "")).lower() for part in _parts(config or {})}
+    return bool(kinds & FIXED_POSITIONS) or any(_NUMBERED.search(t.name) for t in infos)
+
+
+def _parts(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """A configuration and those of its parts (`text_config`, `decoder`)."""
+    return [config, *(part for part in config.values() if isinstance(part, dict))]

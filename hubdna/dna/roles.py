@@ -50,6 +50,7 @@ _WRITES_STREAM = re.compile(
 """Maps from units inside a block back into the stream."""
 _NORM = re.compile(r"norm|(?:^|[._/])(?:ln|bn)_?\d*[._/]|layernorm", re.IGNORECASE)
 MIN_BLOCKS = 2
+_EMBEDS = re.compile(r"embed|wte|token|patch|stem", re.I)
 _COMPONENT = re.compile(
     r"(?:^|[._/])(vision_tower|vision_model|visual|image_encoder|audio_tower|audio_encoder|language_model|text_model"
     r"|text_encoder|encoder|decoder|unet|vae|transformer|backbone)(?=[._/])"
@@ -85,8 +86,9 @@ def stream_widths(infos: Sequence[TensorInfo]) -> set[int]:
     """Widths of residual streams: read and written by several blocks, and normalised.
 
     A name like fc1 alone says little: in a plain network it reads input features, whose order means something. Blocks
-    that read n coordinates and write n coordinates back, more than once, with norms of that length, do say it. One
-    block of convolutions is enough: what a convolution reads are channels.
+    that read n coordinates and write n coordinates back, more than once, with norms of that length, do say it, if a
+    map outside of them writes these n as well: blocks may also stand on the input features themselves, whose order is
+    the same in every training. One block of convolutions is enough: what a convolution reads are channels.
     """
     ends: dict[str, set[tuple[bool, int]]] = {}
     convolutions: set[str] = set()
@@ -102,7 +104,24 @@ def stream_widths(infos: Sequence[TensorInfo]) -> set[int]:
         both = {n for reads, n in found if reads and (False, n) in found}
         blocks.update(dict.fromkeys(both, MIN_BLOCKS if prefix in convolutions else 1))
     norms = Counter(t.shape[0] for t in infos if len(t.shape) == 1 and _NORM.search(t.name))
-    return {n for n, count in blocks.items() if count >= MIN_BLOCKS and norms[n] >= MIN_BLOCKS}
+    inside = tuple(prefix for prefix in ends if prefix)
+    written = set().union(*(_written(t) for t in infos if not t.name.startswith(inside)))
+    written |= {n for prefix in convolutions for _, n in ends[prefix]}
+    return {n for n, count in blocks.items() if count >= MIN_BLOCKS and norms[n] >= MIN_BLOCKS and n in written}
+
+
+def _written(info: TensorInfo) -> set[int]:
+    """Lengths that a map may write into a stream, by its name: an embedding, a convolution, a map [out, in]."""
+    shape, out, into = info.shape, 0, 1
+    if len(shape) not in (2, 3, 4) or role_of(info) == "attention" or "pos" in info.name.lower():
+        return set()
+    if info.name.endswith("kernel"):
+        out, into = len(shape) - 1, len(shape) - 2
+    if len(shape) > 2:
+        return {shape[out]} if shape[into] > 1 or _EMBEDS.search(info.name) else set()  # else a filter each feature
+    if role_of(info) == "label":
+        return set(shape) if _EMBEDS.search(info.name) and shape[0] != shape[1] else set()
+    return {shape[out]} if shape[0] != shape[1] else set()
 
 
 def layer_of(name: str) -> int:

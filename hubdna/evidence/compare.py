@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter, defaultdict
 
 from hubdna.evidence import difference, fixed_points, marks, pairing
 from hubdna.evidence.pairing import Pair
@@ -13,6 +14,8 @@ from hubdna.sources.safetensors import FLOATS
 BODY = ("rows", "response", "gram")
 """Views that look at more than a token table."""
 _NUMBER = re.compile(r"\d+")
+UNITS = ("rows", "response")
+"""Views of hidden units."""
 MIN_ALIKE = 0.5
 """Correlation from which two genes count as one layer in the layer map."""
 
@@ -48,7 +51,7 @@ def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tup
     return Evidence(
         buckets=buckets,
         log10_p=min(b.log10_p for b in buckets),
-        body_log10_p=min((b.log10_p for b in buckets if b.view in BODY), default=None),
+        components=_components(a, b, pairs),
         similarity=fixed_points.similarity(rows) if rows else None,
         n_genes=len(rows),
         n_rows=sum(len(x.live) for x, _ in rows),
@@ -100,6 +103,31 @@ def _changed(pairs: list[Pair]) -> tuple[Bucket, ...]:
     if len(changed) in (0, len({x.tensor for x, _ in rows})):
         return ()
     return fixed_points.run_tests([(x, y) for x, y in pairs if x.tensor in changed and x.view in BODY])
+
+
+def _components(a: Dna, b: Dna, pairs: list[Pair]) -> tuple[tuple[float, float, float], ...]:
+    """Parts of composite models (a vision tower, a language model), each tested alone."""
+    shares = _shares(a), _shares(b)
+    if max(len(s) for s in shares) < 2:
+        return ()
+    parts: dict[tuple[str, str], list[Pair]] = defaultdict(list)
+    for x, y in pairs:
+        if x.view in UNITS:
+            parts[x.component, y.component].append((x, y))
+    return tuple(
+        (min(bucket.log10_p for bucket in buckets), shares[0].get(i, 0.0), shares[1].get(j, 0.0))
+        for (i, j), members in sorted(parts.items())
+        if (buckets := fixed_points.run_tests(members))
+    )
+
+
+def _shares(dna: Dna) -> dict[str, float]:
+    """Share of the weights, among tensors with testable units, of each component."""
+    sizes = {g.tensor: (g.component, math.prod(g.shape)) for g in dna.genes if g.view == "rows"}
+    weights: Counter[str] = Counter()
+    for component, n in sizes.values():
+        weights[component] += n
+    return {component: n / sum(weights.values()) for component, n in weights.items()}
 
 
 def _n_equal(rows: list[Pair]) -> int:

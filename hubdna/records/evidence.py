@@ -66,7 +66,8 @@ class Evidence:
     Attributes:
         buckets: every test that was run.
         log10_p: of the best test, paid for everything that was tried.
-        body_log10_p: of the best test that looks at more than a table of inputs.
+        components: for each part of a composite model that was paired, log10 p of its own units alone, and its share
+            of the weights of A and of B; empty when neither model has parts.
         similarity: centred correlation of the paired rows, weighted by size, in [-1, 1].
         n_genes: rows genes that were paired.
         n_rows: rows in them, `n_rows_equal` of them equal bit for bit.
@@ -106,7 +107,7 @@ class Evidence:
     same_layout: bool
     detectable: float | None
     untestable: str | None = None
-    body_log10_p: float | None = None
+    components: tuple[tuple[float, float, float], ...] = ()
     changed_log10_p: float | None = None
     changed_detectable: float | None = None
     could_meet: bool = True
