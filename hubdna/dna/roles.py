@@ -90,6 +90,11 @@ def stream_widths(infos: Sequence[TensorInfo]) -> set[int]:
     map outside of them writes these n as well: blocks may also stand on the input features themselves, whose order is
     the same in every training. One block of convolutions is enough: what a convolution reads are channels.
     """
+    return {n for n, written in _normalised_streams(infos).items() if written}
+
+
+def _normalised_streams(infos: Sequence[TensorInfo]) -> dict[int, bool]:
+    """Lengths that several blocks read and write back, each with whether a map outside of the blocks writes it."""
     ends: dict[str, set[tuple[bool, int]]] = {}
     convolutions: set[str] = set()
     for info in infos:
@@ -107,7 +112,7 @@ def stream_widths(infos: Sequence[TensorInfo]) -> set[int]:
     inside = tuple(prefix for prefix in ends if prefix)
     written = set().union(*(_written(t) for t in infos if not t.name.startswith(inside)))
     written |= {n for prefix in convolutions for _, n in ends[prefix]}
-    return {n for n, count in blocks.items() if count >= MIN_BLOCKS and norms[n] >= MIN_BLOCKS and n in written}
+    return {n: n in written for n, count in blocks.items() if count >= MIN_BLOCKS and norms[n] >= MIN_BLOCKS}
 
 
 def _written(info: TensorInfo) -> set[int]:
@@ -161,8 +166,11 @@ def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
     streams = _streams(infos)
     every = set().union(*streams.values()) if streams else set()
     two_sided = _sides(candidates, 0) & _sides(candidates, 1)
+    features = {n for n, written in _normalised_streams(infos).items() if not written}
     axes = {}
     for t in candidates:
+        if len(t.shape) > 2 and {t.shape[0], t.shape[-1]} & features:
+            continue  # a filter for each input feature
         able = two_sided - streams.get(component_of(t.name), every)
         axes[t.name] = tuple(a for a in _long_axes(t) if t.shape[a] in able and not _is_list(t, a))
     return {name: found for name, found in axes.items() if found}

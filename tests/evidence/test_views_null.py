@@ -29,6 +29,19 @@ def test_blocks_that_stand_on_input_features_have_no_gram(bench: Bench) -> None:
     assert_null(bench.unrelated(lambda rng: blocks(rng, 1.0), 6))
 
 
+def test_filters_of_input_features_are_not_tested(bench: Bench) -> None:
+    """One filter for each feature resembles that feature's in every training (mean K was 10 of 32)."""
+    common = weights(np.random.default_rng(4), D, 1, 25)
+
+    def make(rng: np.random.Generator) -> Tensors:
+        return {"time.weight": common + weights(rng, D, 1, 25), **blocks(rng, 0.0)}
+
+    assert not any(
+        g.tensor == "time.weight" and g.view == "rows" for g in bench.dna(make(np.random.default_rng(0))).genes
+    )
+    assert not {v.origin for v in bench.unrelated(make, 6)} & {"common", "identical"}
+
+
 def test_hidden_units_trained_anew_on_a_table_that_was_taken_over_make_no_relatives(bench: Bench) -> None:
     table = weights(np.random.default_rng(1), 600, D)
 
