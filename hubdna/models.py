@@ -85,8 +85,11 @@ class Loader:
     def open(self, ref: ModelRef) -> tuple[Snapshot, ByteReader]:
         """The files of a model and a reader of their bytes, on the Hub or in a folder. Raises HubdnaError."""
         if ref.is_local:
-            if not Path(ref.repo_id).is_dir():
-                raise NotFoundError(f"{ref}: expected a folder")
+            path = Path(ref.repo_id)
+            if path.is_file() and path.suffix != ".dna":
+                return Snapshot(ref, (path.name,)), LocalReader(path.parent)
+            if not path.is_dir():
+                raise NotFoundError(f"{ref}: expected a folder or a weights file")
             return _local_snapshot(ref)
         snapshot = self.hub.snapshot(ref)
         return snapshot, self.hub.reader(snapshot.ref)

@@ -74,8 +74,10 @@ def find_tables(infos: Sequence[TensorInfo]) -> list[Table]:
     table = roles.token_table(infos)
     if table is not None:
         return [(table, 1)]
-    named = sorted(infos, key=lambda t: roles.natural(t.name))
-    found = next(((t, axis) for t in named if (axis := _coordinates(t)) is not None), None)
+    named = sorted(infos, key=lambda t: (roles.is_depthwise(t), roles.natural(t.name)))
+    units = roles.written_lengths(infos)
+    maps = ((t, axis) for t in named if (axis := _coordinates(t)) is not None)
+    found = next(((t, axis) for t, axis in maps if not roles.is_depthwise(t) or t.shape[axis] in units), None)
     if found is None:
         return []
     width = found[0].shape[found[1]]

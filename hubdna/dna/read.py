@@ -71,9 +71,10 @@ def read_dna(
     if not gathered.genes and (content is None or any("NaN" in s.reason for s in skipped)):
         raise NoGenesError(f"{ref}: no testable units: {_why_none(tensors, usable, gathered.axes, skipped)}")
     found = sorted(gathered.genes, key=lambda g: (roles.natural(g.tensor), g.axis, g.view != "rows", g.view))
+    corners = sorted(gathered.blocks, key=lambda b: roles.natural(b.tensor))
     table = roles.token_table(infos)
     return Dna(
-        ref, SCHEME, tuple(found), tuple(gathered.blocks), content, len(tensors), table.shape[0] if table else 0,
+        ref, SCHEME, tuple(found), tuple(corners), content, len(tensors), table.shape[0] if table else 0,
         quantization, _file_hashes(reader, files, opened), reader.n_bytes - before[0],
         reader.n_requests - before[1], tuple(skipped),
     )  # fmt: skip

@@ -199,11 +199,26 @@ def _sides(infos: Sequence[TensorInfo], side: int) -> set[int]:
     for info in infos:
         shape = [n for n in info.shape if n > 1]
         long = [i for i, n in enumerate(shape) if n >= MIN_AXIS]
+        if side == 0 and is_depthwise(info):
+            continue  # filters over features write what they read: the features' order, not units of their own
         if len(long) >= 2:
             lengths.add(shape[long[-2 + side]])
         elif len(shape) > 1 and long[0] == (0, len(shape) - 1)[side]:
             lengths.add(shape[long[0]])
     return lengths
+
+
+def is_depthwise(info: TensorInfo) -> bool:
+    """Whether a convolution reads one channel: one filter for each feature, or the first map of a grey picture."""
+    s = info.shape
+    if len(s) not in (3, 4):
+        return False
+    return (s[0] >= MIN_AXIS and s[1] == 1) or (s[-1] >= MIN_AXIS and s[-2] == 1 and s[0] > 1)
+
+
+def written_lengths(infos: Sequence[TensorInfo]) -> set[int]:
+    """Lengths that some map of several inputs writes: those of units, not of features that only pass through."""
+    return _sides([t for t in infos if _is_map(t) and role_of(t) not in ("attention", "label")], 0)
 
 
 def _streams(infos: Sequence[TensorInfo]) -> dict[str, set[int]]:

@@ -18,9 +18,7 @@ from hubdna.sources.interface import ByteReader
 MAX_FILE = 4_000_000
 """Bytes of a tokenizer file that are read; the longest tokenizer_config.json and vocab.txt seen have under 2 MB."""
 MAX_TOKENS = 10_000_000
-_UNSEEN = re.compile(
-    r"<?[<\[]?\|?_?(?:reserved|unused)[-_ ]?(?:special[-_ ]?)?(?:token[-_ ]?)?\d{1,6}_?\|?[\]>]?>?", re.I
-)
+_UNSEEN = re.compile(r"[<\[]\|?_?(?:reserved|unused)[-_ ]?(?:special[-_ ]?)?(?:token[-_ ]?)?\d{1,6}_?\|?[\]>]", re.I)
 
 
 def unseen_tokens(reader: ByteReader, files: Iterable[str]) -> tuple[int, ...]:
