@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from posixpath import dirname, join
 
 from hubdna.crawl import choose_files, model_files
 from hubdna.dna.sides import layer_sides
-from hubdna.errors import HubdnaError, OnlyAdapterError
+from hubdna.errors import FormatError, HubdnaError, NotFoundError, OnlyAdapterError
 from hubdna.evidence.agreement import agreement
 from hubdna.evidence.compare import compare_dna, untested
 from hubdna.models import Loader
 from hubdna.records import Comparison, ModelRef, Verdict
 from hubdna.sources.adapter import MAX_CONFIG, Adapter, check_shapes, read_adapter
-from hubdna.sources.formats import open_file
+from hubdna.sources.formats import compose, open_file
+from hubdna.sources.interface import ByteReader
 from hubdna.verdict import judge
 
 _OPEN = 64, 16_000_000
@@ -56,16 +58,28 @@ def _agreement(a: ModelRef, b: ModelRef, loader: Loader) -> tuple[tuple[float, .
 
 def _check_adapter(ref: ModelRef, base: ModelRef, loader: Loader) -> tuple[Verdict, tuple[int, int]]:
     """Whether an adapter could belong to a base: its claim and its shapes. Its weights cannot prove more."""
-    snapshot, reader = loader.open(ref)
-    choice = choose_files(reader, snapshot)
-    tensors = open_file(reader, choice.files[0], *_OPEN).tensors
-    adapter = read_adapter(tensors, reader.read("adapter_config.json", 0, MAX_CONFIG + 1), choice.files[0])
+    try:
+        adapter, reader = _open_adapter(ref, loader)
+    except FormatError as error:
+        raise FormatError(f"{ref}/{error.filename}", error.reason) from None
     base_snapshot, base_reader = loader.open(base)
     files = model_files(choose_files(base_reader, base_snapshot), str(base))
-    infos = [t.info for file in files for t in open_file(base_reader, file, *_OPEN).tensors]
-    reason = _adapter_reason(adapter, base, check_shapes(adapter, infos))
+    opened = [open_file(base_reader, file, *_OPEN) for file in files]
+    weights, _ = compose(opened, base_reader, base_snapshot.config, _OPEN[0])
+    infos = {t.info.name: t.info for t in [t for one in opened for t in one.tensors] + weights}  # unpacked ones last
+    reason = _adapter_reason(adapter, base, check_shapes(adapter, list(infos.values())))
     verdict = Verdict("undecided", "adapter", "undirected", "none", None, None, (), untested(reason), reason)
     return verdict, (reader.n_bytes + base_reader.n_bytes, reader.n_requests + base_reader.n_requests)
+
+
+def _open_adapter(ref: ModelRef, loader: Loader) -> tuple[Adapter, ByteReader]:
+    snapshot, reader = loader.open(ref)
+    file = choose_files(reader, snapshot).files[0]
+    try:
+        config = reader.read(join(dirname(file), "adapter_config.json"), 0, MAX_CONFIG + 1)
+    except NotFoundError:
+        raise FormatError(file, "an adapter without an adapter_config.json beside it: it names no base") from None
+    return read_adapter(open_file(reader, file, *_OPEN).tensors, config, file), reader
 
 
 def _adapter_reason(adapter: Adapter, base: ModelRef, faults: list[str]) -> str:

@@ -15,6 +15,7 @@ from hubdna.dna.read import read_dna
 from hubdna.errors import FormatError, NotFoundError, UsageError
 from hubdna.records import Dna, ModelRef, ReadLevel, Snapshot
 from hubdna.sources import formats
+from hubdna.sources.choice import choose
 from hubdna.sources.interface import ByteReader, LocalReader, Tensor
 from hubdna.sources.safetensors import FLOATS
 from hubdna.store import Entry, IndexDir
@@ -127,12 +128,23 @@ def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
             raise FormatError(path.name, f"{path.stat().st_size} bytes, more than any .dna file has ({MAX_DNA_FILE})")
         return Loaded(Snapshot(ref, ()), codec.decode(path.read_bytes(), path.name, ref))
     if path.is_file():
+        _refuse_adapter(ref, path.name)
         reader = LocalReader(path.parent)
         return Loaded(Snapshot(ref, (path.name,)), read_dna(ref, reader, [path.name], level))
     if not path.is_dir():
         raise NotFoundError(f"{ref}: no such folder, weights file or .dna file")
     snapshot, reader = _local_snapshot(ref)
     return Loaded(snapshot, fetch_dna(reader, snapshot, level))
+
+
+def _refuse_adapter(ref: ModelRef, name: str) -> None:
+    """A weights file that is named itself is read whatever it is called, unless it is an adapter."""
+    try:
+        choice = choose((name,))
+    except FormatError:  # one shard of many
+        return
+    if choice.kind == "adapter":
+        model_files(choice, str(ref))
 
 
 def _local_snapshot(ref: ModelRef) -> tuple[Snapshot, LocalReader]:

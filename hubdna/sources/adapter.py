@@ -138,7 +138,8 @@ def _name(value: Any) -> str | None:
 
 def _rank(value: Any) -> int:
     if type(value) is not int or not 0 < value <= MAX_RANK:
-        raise FormatError("adapter_config.json", f"r: expected a rank of 1 or more, found {str(value)[:40]}")
+        found = ascii(value)[:40] if isinstance(value, str | int | float) else type(value).__name__
+        raise FormatError("adapter_config.json", f"r: expected a rank of 1 or more, found {found}")
     return value
 
 

@@ -268,7 +268,8 @@ def _all_files(group: _Group, files: tuple[str, ...], read_index: Callable[[str]
             raise FormatError(absent[0], f"shard is absent although the numbering of the shards names it ({n})")
         return tuple(wanted)
     if group.kind == "safetensors" and group.stem != "model" and read_index is not None:
-        beside = [f.removeprefix(prefix) for f in files if dirname(f) == group.folder and not _SHARD.fullmatch(f)]
+        here = (f for f in files if dirname(f) == group.folder and not _SHARD.fullmatch(f) and _is_sound(f))
+        beside = [f.removeprefix(prefix) for f in here]
         if index := min((f for f in beside if f.endswith(".safetensors.index.json")), default=None):
             shards = safetensors.indexed_shards(index, read_index(prefix + index), beside)
             return tuple(prefix + f for f in shards)

@@ -136,6 +136,13 @@ def test_a_config_that_makes_no_sense_is_refused(tmp_path: Path, changed: dict[s
         opened(tmp_path, factors(), **changed)
 
 
+@pytest.mark.parametrize("rank", ["\x1b[31m4", "4\n\u202e", [["\x1b"]], {"\x07": 1}, 10**3000, -1, 4.0, "\ud800" * 90])
+def test_what_a_refused_rank_says_reaches_the_message_without_control_characters(tmp_path: Path, rank: Any) -> None:
+    with pytest.raises(FormatError, match="rank of 1 or more") as caught:
+        opened(tmp_path, factors(), r=rank)
+    assert str(caught.value).isascii() and str(caught.value).isprintable() and len(str(caught.value)) < 200
+
+
 def test_odd_names_count_as_absent(tmp_path: Path) -> None:
     adapter = opened(tmp_path, factors(), base_model_name_or_path=["x"], revision="a\x1b[31m", target_modules={"a": 1})
     assert (adapter.base, adapter.revision, adapter.targets) == (None, None, ())

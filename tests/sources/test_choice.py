@@ -178,6 +178,14 @@ def test_names_that_are_not_sound_are_never_chosen(name: str) -> None:
     assert all(s.subject.isprintable() for s in choice.rejected)
 
 
+@pytest.mark.parametrize("name", ["a\x1b[31m", "a\n", "a\u202e", "a\\b", "x" * 2_000])
+def test_a_shard_index_whose_name_is_not_sound_is_never_asked_for(name: str) -> None:
+    asked: list[str] = []
+    files = ("part.safetensors", f"{name}.safetensors.index.json", f"{name}.safetensors")
+    assert choose(files, lambda index: asked.append(index) or b"{}").files == ("part.safetensors",)
+    assert asked == []
+
+
 WORDS = st.sampled_from(
     "model pytorch_model adapter_model diffusion_pytorch_model -00001-of-00002 -00002-of-00002 .safetensors .bin .gguf"
     " .onnx .fp16 -Q4_0 / unet vae model_index.json .index.json ² ٣ checkpoint-1 .. .".split()
