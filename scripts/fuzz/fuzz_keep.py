@@ -37,10 +37,11 @@ def place(reader: str, data: bytes) -> str:
 
 
 def main() -> None:
-    """Write the folder anew."""
-    shutil.rmtree(CORPUS, ignore_errors=True)
-    for reader in READERS:
-        inputs = [p.read_bytes() for p in (Path(sys.argv[1]) / "corpus" / reader).iterdir()]
+    """Write the folders of the readers that were fuzzed anew."""
+    corpus = Path(sys.argv[1]) / "corpus"
+    for reader in (r for r in READERS if (corpus / r).is_dir()):
+        shutil.rmtree(CORPUS / reader, ignore_errors=True)
+        inputs = [p.read_bytes() for p in (corpus / reader).iterdir()]
         kept = [data for name, data in SEEDS[reader]().items() if name.startswith("canary")]
         seen: Counter[str] = Counter()
         for data in sorted(inputs, key=lambda data: (len(data), data)):
