@@ -7,8 +7,10 @@ the other file gets another model. A few rows of one tensor tell.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from posixpath import dirname
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hubdna.errors import HubdnaError
 from hubdna.records import Choice
@@ -34,23 +36,45 @@ def disagreement(reader: ByteReader, files: Sequence[str], choice: Choice) -> st
         second = choose(tuple(f for f in files if f not in choice.files))
         if second.kind not in ("safetensors", "torch") or (second.note or "").startswith("quantised"):
             return None
-        ours, theirs = (_floats(reader, names) for names in (choice.files, second.files))
-        shared = [n for n in ours if n in theirs and ours[n].info.shape == theirs[n].info.shape]
-        name = max(shared, key=lambda n: (len(ours[n].info.shape) == 2, ours[n].n_units), default=None)
-        if name is None:
+        first = _counterpart(second.files[0], choice, pipeline="model_index.json" in files)
+        if first is None:
             return None
-        x, y = (t[name] for t in (ours, theirs))
+        ours, theirs = (_floats(reader, name) for name in (first, second.files[0]))
+        shared = [n for n in ours if n in theirs and ours[n].info.shape == theirs[n].info.shape]
+        if not shared:
+            return None
+        name = max(reversed(shared), key=lambda n: _telling(ours[n]))
+        x, y = ours[name], theirs[name]
         n = min(N_ROWS, x.n_units)
         if x.n_bytes(n) + y.n_bytes(n) > MAX_BYTES:
             return None
         a, b = (next(read_units(reader, [(t, 0, n)])) for t in (x, y))
     except HubdnaError:
         return None
-    if np.abs(a - b).max() <= CAST * max(float(np.abs(a).max()), 1e-30):
+    if _alike(a.astype(np.float64), b.astype(np.float64)):
         return None
-    return f"{second.files[0]} holds other weights than {choice.files[0]} (they differ in {name})"
+    return f"{second.files[0]} holds other weights than {first} (they differ in {name})"
 
 
-def _floats(reader: ByteReader, names: Sequence[str]) -> dict[str, Tensor]:
-    opened = open_file(reader, names[0], MAX_REQUESTS, MAX_BYTES)
-    return {t.info.name: t for t in opened.tensors if t.info.dtype in FLOATS and len(t.info.shape) >= 2}
+def _counterpart(second: str, choice: Choice, *, pipeline: bool) -> str | None:
+    """Which chosen file a second copy stands for; of a pipeline's components the one in the same folder."""
+    here = (f for f in choice.files if dirname(f) == dirname(second))
+    return next(here, None if pipeline else choice.files[0])
+
+
+def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    finite = np.isfinite(a) & np.isfinite(b)  # a cast to float16 makes infinities of large weights
+    x, y = a[finite], b[finite]
+    return bool((np.abs(x - y) <= CAST * np.abs(x).max(initial=1e-30)).all())
+
+
+def _telling(tensor: Tensor) -> tuple[bool, int, int]:
+    """Matrices first, hidden ones of them: no training moves the first rows of a vocabulary, which are never used."""
+    shape = tensor.info.shape
+    return len(shape) == 2, min(shape), -max(shape)
+
+
+def _floats(reader: ByteReader, name: str) -> dict[str, Tensor]:
+    tensors = open_file(reader, name, MAX_REQUESTS, MAX_BYTES).tensors
+    able = (t for t in tensors if t.info.dtype in FLOATS and len(t.info.shape) >= 2 and 0 not in t.info.shape)
+    return {t.info.name: t for t in able}
