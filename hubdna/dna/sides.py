@@ -23,6 +23,8 @@ N_LAYERS = 4
 """Layers looked at, spread over the depth."""
 N_INPUTS = 1024
 _EXPERT = re.compile(r"experts[._]\d+[._]?")
+_CONVOLUTIONS = re.compile(r"layer\d+\.\d+\.")
+"""Blocks whose maps are told by the block's name and their own: it belongs to what comes before a map."""
 Sides = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -63,7 +65,7 @@ def _hidden_layers(tensors: Sequence[Tensor], width: int) -> dict[str, list[list
     """By layer: two maps of each of its blocks (one, or all experts), maps out of the stream before maps back."""
     maps: dict[str, list[Tensor]] = defaultdict(list)
     for tensor in sorted(plan.by_name(tensors), key=lambda t: not roles.reads_stream(t.info.name)):
-        start = roles.stream_map_at(tensor.info.name)
+        start = _end_of_block(tensor.info.name)
         able = start is not None and width in tensor.info.shape and len(tensor.info.shape) >= 2
         if able and roles.role_of(tensor.info) != "attention" and len(maps[tensor.info.name[:start]]) < 2:
             maps[tensor.info.name[:start]].append(tensor)
@@ -72,6 +74,12 @@ def _hidden_layers(tensors: Sequence[Tensor], width: int) -> dict[str, list[list
         if len(maps[prefix]) == 2:
             layers[_EXPERT.sub("", prefix)].append(maps[prefix])
     return layers
+
+
+def _end_of_block(name: str) -> int | None:
+    start = roles.stream_map_at(name)
+    block = None if start is None else _CONVOLUTIONS.match(name, start)
+    return block.end() if block else start
 
 
 def _responses(info: TensorInfo, weights: NDArray[np.float32], table: Anchors) -> NDArray[np.float32]:
