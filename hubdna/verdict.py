@@ -145,7 +145,7 @@ def _rule_table(e: Evidence, agreed: float | None) -> _Ruling:
     if agreed is None:
         return _Ruling("undecided", "component", because=f"{shown}; needs --read full")
     if agreed >= AGREED:
-        return _Ruling("common")
+        return _Ruling("common", "width" if e.complete and e.n_genes == 0 else None)
     if agreed > NOT_AGREED:
         return _Ruling("undecided", because=f"{shown}; two matchings of hidden units agree on {agreed:.0%}")
     return _Ruling("undecided", "component", because=_TABLE_TAKEN)

@@ -92,12 +92,17 @@ def _bits_of_groups(groups: NDArray[np.float32]) -> int:
 def _on_lattice(groups: NDArray[np.float32], levels: int) -> bool:
     """Whether all weights are multiples of (largest / levels), to the rounding of bfloat16 and of that step.
 
-    Rounding leaves 2^-8 of a multiple q; only multiples small enough to be told from any number are looked at.
+    bfloat16 moves a weight by up to 2^-8 of it, and the largest one too; float16 by less. Only multiples small enough
+    to be told from any number are looked at, so the finer rounding, which tells more of them, is tried first.
     """
+    return any(_rounds_to(groups, levels, rounding) for rounding in (2.0**-8, 2.0**-7))
+
+
+def _rounds_to(groups: NDArray[np.float32], levels: int, rounding: float) -> bool:
     n_telling = 0
     for part in (groups[:16], groups):  # sixteen settle most
         units = part.astype(np.float64) / np.abs(part).max(axis=1, keepdims=True) * levels
-        tolerance = np.abs(units) * 2.0**-8 + 1e-4
+        tolerance = np.abs(units) * rounding + 1e-4
         telling = (tolerance < 0.1) & (units != 0)
         if not (np.abs(units - np.rint(units)) <= tolerance)[telling].all():
             return False

@@ -72,7 +72,7 @@ def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tup
         n_alone=(_n_alone(a, [x for x, _ in rows]), _n_alone(b, [y for _, y in rows])),
         n_foreign=(_n_foreign(a, b), _n_foreign(b, a)),
         n_experts=(_n_experts(a), _n_experts(b)),
-        n_moved=sum(x.tensor != y.tensor and x.layer == y.layer for x, y in rows if "expert" in x.tensor),
+        n_moved=_n_moved(rows),
         n_tokens=(a.n_tokens, b.n_tokens),
         layer_map=_layer_map(rows),
         difference=difference.differ(a, b),
@@ -163,6 +163,12 @@ def _n_foreign(dna: Dna, other: Dna) -> int:
 
 def _n_experts(dna: Dna) -> int:
     return sum(g.view == "rows" and "expert" in g.tensor for g in dna.genes)
+
+
+def _n_moved(rows: list[Pair]) -> int:
+    """Experts in another place of the same layer; of two mixtures, not of one and the layer that it was made of."""
+    experts = [(x, y) for x, y in rows if "expert" in x.tensor and "expert" in y.tensor]
+    return sum(x.tensor != y.tensor and x.layer == y.layer for x, y in experts)
 
 
 def _layer_map(rows: list[Pair]) -> tuple[tuple[int, int], ...]:

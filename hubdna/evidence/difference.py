@@ -15,7 +15,7 @@ Matrix = NDArray[np.float64]
 MIN_SIDE = 8
 MIN_ALIKE = 0.3
 """Corners that correlate less are not the same place of the same matrix."""
-ROUNDING = {"BF16": 2.0**-9, "F16": 2.0**-12}
+ROUNDING = {"BF16": 2.0**-8, "F16": 2.0**-11}
 """Largest relative error of rounding to a type; of float32 it is below what is asked anyway."""
 MIN_OVER_ROUNDING = 25.0
 """A change counts as measured when its energy is this many times that of rounding."""
