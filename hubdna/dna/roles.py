@@ -213,7 +213,9 @@ def is_depthwise(info: TensorInfo) -> bool:
     s = info.shape
     if len(s) not in (3, 4):
         return False
-    return (s[0] >= MIN_AXIS and s[1] == 1) or (s[-1] >= MIN_AXIS and s[-2] == 1 and s[0] > 1)
+    out_first = s[0] >= MIN_AXIS and s[1] == 1 and (len(s) == 3 or s[2] > 1)  # [n, 1, k, k], not [out, 1, 1, in]
+    out_last = s[-1] >= MIN_AXIS and s[-2] == 1 and 1 < s[0] < MIN_AXIS and (len(s) == 3 or s[1] > 1)
+    return out_first or out_last
 
 
 def written_lengths(infos: Sequence[TensorInfo]) -> set[int]:
