@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from hubdna.dna import roles
+from hubdna.dna import blocks, roles
 from hubdna.dna.genes import n_tested
 from hubdna.dna.sketch import N_BITS
 from hubdna.errors import FormatError
@@ -32,6 +32,7 @@ _COLUMNS = (
 )  # fmt: skip
 _CORNER = ("tensor", "shape", "role", "dtype", "grid", "n_rows", "n_columns")
 _MAX_CORNERS = 1_000
+_MAX_SCALE = float(np.finfo(np.float32).max) / 127
 
 
 def encode(dna: Dna, *, publish: bool = False) -> bytes:
@@ -83,8 +84,8 @@ def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
         n_tensors, n_tokens = about["n_tensors"], about["n_tokens"]
         if not isinstance(scheme, str) or not all(x is None or _is_word(x) for x in (content, quantization)):
             raise TypeError("scheme, content or quantization of the wrong type")
-        if type(n_tensors) is not int or type(n_tokens) is not int:
-            raise TypeError("n_tensors or n_tokens of the wrong type")
+        if not all(type(n) is int and 0 <= n < 2**40 for n in (n_tensors, n_tokens)):
+            raise TypeError("n_tensors or n_tokens is no count")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]!a}") from None
     return Dna(ref or ModelRef(name), scheme, genes, corners, content, n_tensors, n_tokens, quantization)
@@ -157,17 +158,20 @@ def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene
         live, hashes = take("live", m).astype(bool), take("hashes", 3 * m if view == "rows" else 0)
         ids = take("ids", m if view == "unseen" else 0)
         rows = take("rows", m * c).reshape(m, c) if "rows" in arrays else None
-        scales = take("scales", m) if "scales" in arrays else None
+        step = take("scales", m) if "scales" in arrays else None
+        if ids.min(initial=0) < 0 or (np.diff(ids) <= 0).any():
+            raise ValueError(f"gene {i}: its tokens are not in order")
         if len(live) != m or view not in _VIEWS or not all(t.isprintable() for t in text.values()):
             raise ValueError(f"gene {i}: units are missing or its name cannot be printed")
         genes.append(
-            Gene(view=view, **text, shape=shape, axis=axis, layer=int(entry["layer"]), rows=rows, scales=scales,
+            Gene(view=view, **text, shape=shape, axis=axis, layer=int(entry["layer"]), rows=rows, scales=step,
                  live=live, hashes=hashes.reshape(-1, 3), sketch=sketches[i], n_sketched=int(entry["n_sketched"]),
                  ids=ids)
         )  # fmt: skip
     held = {name: a.size for name, a in arrays.items() if name not in ("corners", "sketches")}
     sound = held == {name: at[name] for name in held} and len(sketches) == len(genes)
-    finite = np.isfinite(arrays.get("scales", np.zeros(0))).all()
+    scales = arrays.get("scales", np.zeros(0))
+    finite = bool(((scales >= 0) & (scales <= _MAX_SCALE)).all())  # NaN is neither
     if not sound or not finite or ("rows" in arrays) != ("scales" in arrays):
         raise ValueError("arrays do not hold what the gene table says")
     return tuple(genes)
@@ -182,13 +186,19 @@ def _corners(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Bl
         r, c = _checked_size(entry["n_rows"], entry["n_columns"])
         text = {k: str(entry[k]) for k in ("tensor", "role", "dtype")}
         shape, _ = _checked_shape(entry["shape"], 0, shortest=1)
-        if not all(t.isprintable() for t in text.values()) or entry["grid"] not in range(9):
+        if r > min(shape[0], blocks.N_ROWS) or c != min(math.prod(shape[1:]), blocks.N_COLUMNS):
+            raise ValueError(f"a corner of {r} x {c} of a tensor of {shape}")
+        if not all(t.isprintable() for t in text.values()) or not _is_grid(entry["grid"]):
             raise ValueError("a corner's name cannot be printed, or its grid is none")
         found.append(Block(**text, shape=shape, values=values[at : at + r * c].reshape(r, c), grid=entry["grid"]))
         at += r * c
     if at != values.size or not np.isfinite(values).all():
         raise ValueError("corners do not hold what their table says")
     return tuple(found)
+
+
+def _is_grid(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 8
 
 
 def _is_word(value: Any) -> bool:

@@ -15,8 +15,10 @@ from safetensors.numpy import load, save
 import hubdna.demo
 from hubdna.dna import codec
 from hubdna.errors import FormatError
+from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loader
 from hubdna.records import Block, Dna, Gene, ModelRef
+from hubdna.verdict import judge
 
 MODELS = Path(hubdna.demo.__file__).parent / "models"
 NAME = "some.dna"
@@ -142,6 +144,132 @@ def test_an_impossible_gene_is_refused(data: bytes, changes: dict[str, Any]) -> 
 def test_an_impossible_gene_table_is_refused(data: bytes, about: Any) -> None:
     with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file"):
         codec.decode(rewritten(data, about), NAME)
+
+
+def with_corner(**changes: Any) -> Any:
+    """Change fields of the first corner."""
+
+    def change(about: dict[str, Any]) -> dict[str, Any]:
+        for column, value in changes.items():
+            about["corners"][0][about["corner_columns"].index(column)] = value
+        return about
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": []}, {"shape": [0, 64]}, {"shape": "64"}, {"shape": None}, {"shape": [2**70, 64]}, {"shape": [1.5]},
+        {"shape": [4, 4]}, {"shape": [1, 10**6]}, {"n_rows": 0}, {"n_rows": -1}, {"n_rows": 33}, {"n_rows": 10**9},
+        {"n_rows": True}, {"n_columns": 129}, {"n_columns": 0}, {"n_columns": 10**12}, {"n_columns": 64.0},
+        {"n_rows": None}, {"grid": 9}, {"grid": -1}, {"grid": None}, {"grid": "4"}, {"grid": [4]}, {"grid": 4.0},
+        {"grid": True}, {"tensor": "a\x1b[2Jb"}, {"tensor": "\ud800"}, {"role": "\n"}, {"dtype": "\x07"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_impossible_corner_is_refused(data: bytes, changes: dict[str, Any]) -> None:
+    with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file") as caught:
+        codec.decode(rewritten(data, with_corner(**changes)), NAME)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        lambda a: a | {"corners": None}, lambda a: a | {"corners": {}}, lambda a: a | {"corners": [5]},
+        lambda a: a | {"corners": a["corners"][:-1]}, lambda a: a | {"corners": a["corners"] * 2},
+        lambda a: a | {"corners": [c[:-1] for c in a["corners"]]}, lambda a: a | {"corners": [[]] * 2_000},
+        lambda a: a | {"corner_columns": []}, lambda a: {k: v for k, v in a.items() if k != "corners"},
+    ],
+)  # fmt: skip
+def test_an_impossible_table_of_corners_is_refused(data: bytes, about: Any) -> None:
+    with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file"):
+        codec.decode(rewritten(data, about), NAME)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_corners_that_are_no_numbers_are_refused(data: bytes, odd: float) -> None:
+    corners = load(data)["corners"].copy()
+    corners[3] = odd
+    with pytest.raises(FormatError, match="corners do not hold"):
+        codec.decode(rewritten(data, corners=corners), NAME)
+
+
+@pytest.mark.parametrize("value", [5, True, [], {}, ["gptq"], "a\x1b[2J", "x" * 201, "\ud800", 1.5])
+def test_names_of_layouts_that_are_no_words_are_refused(data: bytes, value: Any) -> None:
+    with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file"):
+        codec.decode(rewritten(data, lambda a: a | {"quantization": value}), NAME)
+
+
+@pytest.mark.parametrize("field", ["n_tokens", "n_tensors"])
+@pytest.mark.parametrize("value", ["many", None, True, 1.0, -1, 2**70, [], {}])
+def test_numbers_that_are_no_counts_are_refused(data: bytes, field: str, value: Any) -> None:
+    with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file"):
+        codec.decode(rewritten(data, lambda a: a | {field: value}), NAME)
+
+
+def test_a_layout_and_a_number_of_tokens_are_read_back(dna: Dna) -> None:
+    back = codec.decode(codec.encode(replace(dna, quantization="gptq", n_tokens=0)), NAME)
+    assert (back.quantization, back.n_tokens) == ("gptq", 0)
+
+
+@pytest.fixture(scope="module")
+def unseen(dna: Dna) -> Dna:
+    """A DNA with tokens that no training saw."""
+    model = next(g for g in dna.genes if g.view == "residual")
+    assert model.rows is not None and model.scales is not None
+    gene = replace(model, view="unseen", axis=0, ids=np.arange(40, 40 + len(model.live), dtype=np.int32))
+    return replace(dna, genes=(*dna.genes, gene))
+
+
+def test_tokens_that_no_training_saw_are_read_back(unseen: Dna) -> None:
+    back = codec.decode(codec.encode(unseen), NAME)
+    assert same(back.genes[-1].ids, unseen.genes[-1].ids)
+    assert all(g.ids.size == 0 for g in back.genes[:-1])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda ids: ids[:-1], lambda ids: np.append(ids, ids[-1] + 1), lambda ids: ids[::-1].copy(),
+        lambda ids: ids * 0, lambda ids: ids - 41, lambda ids: ids.astype(np.int64), lambda ids: ids.astype(np.float32),
+        lambda ids: None,
+        lambda ids: np.where(ids == ids[3], ids[2], ids),
+    ],
+    ids="short long reversed equal negative wide floats absent doubled".split(),
+)  # fmt: skip
+def test_tokens_that_are_no_ordered_list_are_refused(unseen: Dna, edit: Any) -> None:
+    data = codec.encode(unseen)
+    with pytest.raises(FormatError, match=f"^{NAME}: "):
+        codec.decode(rewritten(data, ids=edit(load(data)["ids"])), NAME)
+
+
+@pytest.mark.parametrize("odd", [-1.0, 3e38, -0.1, 1e37])
+def test_scales_that_leave_the_range_of_weights_are_refused(data: bytes, odd: float) -> None:
+    scales = load(data)["scales"].copy()
+    scales[3] = odd
+    with pytest.raises(FormatError, match="arrays do not hold"):
+        codec.decode(rewritten(data, scales=scales), NAME)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"rows": -128}, {"rows": 0}, {"scales": 2.6e36}, {"scales": 0}, {"live": 0}, {"live": 255}, {"hashes": 0},
+        {"sketches": 255}, {"corners": 3e38}, {"corners": 0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_whatever_is_read_back_can_be_compared(dna: Dna, data: bytes, arrays: dict[str, float]) -> None:
+    filled = {name: np.full_like(load(data)[name], value) for name, value in arrays.items()}
+    forged = codec.decode(rewritten(data, **filled), NAME)
+    for pair in ((forged, dna), (dna, forged), (forged, forged)):
+        assert judge(compare_dna(*(replace(d, content=None) for d in pair))).origin in (
+            "common",
+            "no-evidence",
+            "undecided",
+        )
 
 
 @pytest.mark.parametrize(
