@@ -45,6 +45,7 @@ class Collector:
     blocks: list[Block] = field(default_factory=list)
     content: str | None = None
     anchors: Anchors | None = None
+    _taken: set[tuple[str, int]] = field(default_factory=set)
     _stream: list[Gene] = field(default_factory=list)
     _digests: list[bytes] = field(default_factory=list)
     _informative: bool = False
@@ -165,6 +166,10 @@ class Collector:
             self._stream.append(gene)
 
     def _take_axis(self, tensor: Tensor, axis: int, block: NDArray[np.float32]) -> None:
+        """Once: of what was read in part, the whole may follow for its other axis."""
+        if (tensor.info.name, axis) in self._taken:
+            return
+        self._taken.add((tensor.info.name, axis))
         n_columns = self._columns[tensor.info.name, axis]
         gene = genes.make_gene(tensor.info, axis, block, n_columns, quantised=tensor.quantised)
         if isinstance(gene, str):
@@ -177,6 +182,7 @@ class Collector:
 
     def _take_corner(self, tensor: Tensor, rows: NDArray[np.float32]) -> None:
         if id(tensor) in self._kept and (block := blocks.make_block(tensor.info, rows[: blocks.N_ROWS])):
+            self._kept.remove(id(tensor))
             self.blocks.append(block)
 
     def _finish(self) -> None:
