@@ -121,12 +121,16 @@ def in_shard(repo_id: str, shard: int, n_shards: int) -> bool:
 def fetch_dna(reader: ByteReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
     """Compute the DNA of one model, on the Hub or in a folder. Raises HubdnaError."""
     choice = choose_files(reader, snapshot)
-    files = model_files(choice, str(snapshot.ref))
-    unseen = () if level == "small" else unseen_tokens(reader, snapshot.files)
-    dna = read_dna(snapshot.ref, reader, files, level, snapshot.config, unseen)
+    dna = _read(reader, snapshot, model_files(choice, str(snapshot.ref)), level)
     if level != "small":
         choice = replace(choice, note=choice.note or disagreement(reader, snapshot.files, choice))
     return replace(dna, choice=choice, n_bytes_read=reader.n_bytes, n_requests=reader.n_requests)
+
+
+def _read(reader: ByteReader, snapshot: Snapshot, files: list[str], level: ReadLevel) -> Dna:
+    """The DNA of the chosen files; a small read has no request to spare for the tokenizer's names."""
+    unseen = () if level == "small" else unseen_tokens(reader, snapshot.files)
+    return read_dna(snapshot.ref, reader, files, level, snapshot.config, unseen)
 
 
 def choose_files(reader: ByteReader, snapshot: Snapshot) -> Choice:
@@ -181,8 +185,7 @@ def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: _Known) -> _Fe
         e = original.entry
         entry = _entry(snapshot, level, reader, e.dna, e.n_genes, e.content, e.weights_sha256)
         return _Fetched(entry, original.data, is_copy=True)
-    unseen = () if level == "small" else unseen_tokens(reader, snapshot.files)
-    dna = read_dna(snapshot.ref, reader, files, level, snapshot.config, unseen)
+    dna = _read(reader, snapshot, files, level)
     data = codec.encode(dna)
     entry = _entry(snapshot, level, reader, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
     fetched = _Fetched(entry, data)

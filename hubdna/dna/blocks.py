@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.dna import genes, roles
+from hubdna.dna import roles
 from hubdna.records import Block, TensorInfo
 from hubdna.sources.interface import Tensor
 
@@ -112,4 +112,4 @@ def _rounds_to(groups: NDArray[np.float32], levels: int, rounding: float) -> boo
 
 def n_rows(info: TensorInfo) -> int:
     """Leading rows that a corner needs."""
-    return min(info.shape[0], max(N_ROWS, genes.MIN_SKETCH_UNITS))
+    return min(info.shape[0], N_ROWS)

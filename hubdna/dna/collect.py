@@ -116,10 +116,14 @@ class Collector:
         return budget.less(reader.n_bytes - before[0], reader.n_requests - before[1])
 
     def _read_unseen(self, reader: ByteReader, level: ReadLevel) -> None:
-        table = self._tables[0]
-        first, n = longest_run(self.unseen, table.n_units, views.MAX_UNSEEN)
-        if level != "small" and self.anchors and n >= views.MIN_UNSEEN:
-            self._take_unseen(range(first, first + n), next(read_units(reader, [(table, first, n)])))
+        first, n = self._run_of_unseen()
+        if level != "small" and n:
+            self._take_unseen(range(first, first + n), next(read_units(reader, [(self._tables[0], first, n)])))
+
+    def _run_of_unseen(self) -> tuple[int, int]:
+        """First token and number of the unseen ones that are looked at; (0, 0) when they are too few for a test."""
+        first, n = longest_run(self.unseen, self._tables[0].n_units, views.MAX_UNSEEN)
+        return (first, n) if self.anchors and n >= views.MIN_UNSEEN else (0, 0)
 
     def _look_at_positions(self, reader: ByteReader, level: ReadLevel) -> None:
         """Read the beginning of a position table; a small read cannot, and takes it for a numbered one."""
@@ -140,8 +144,8 @@ class Collector:
         table, info = weights[0], self._places[0][0]
         start = plan.anchor_start(len(table))
         self.anchors = anchors.from_rows(info, table[start : start + n_anchors], start)
-        first, n = longest_run(self.unseen, len(table), views.MAX_UNSEEN)
-        if self.anchors and n >= views.MIN_UNSEEN:
+        first, n = self._run_of_unseen()
+        if n:
             self._take_unseen(range(first, first + n), table[first : first + n])
 
     def _take_unseen(self, ids: Sequence[int], rows: NDArray[np.float32]) -> None:

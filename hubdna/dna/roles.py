@@ -162,7 +162,7 @@ def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
     Returns:
         Storage axes by tensor name; tensors without any are left out.
     """
-    candidates = [t for t in infos if _is_map(t) and role_of(t) not in ("attention", "label")]
+    candidates = _candidates(infos)
     streams = _streams(infos)
     every = set().union(*streams.values()) if streams else set()
     two_sided = _sides(candidates, 0) & _sides(candidates, 1)
@@ -174,6 +174,10 @@ def testable_axes(infos: Sequence[TensorInfo]) -> dict[str, tuple[int, ...]]:
         able = two_sided - streams.get(component_of(t.name), every)
         axes[t.name] = tuple(a for a in _long_axes(t) if t.shape[a] in able and not _is_list(t, a))
     return {name: found for name, found in axes.items() if found}
+
+
+def _candidates(infos: Sequence[TensorInfo]) -> list[TensorInfo]:
+    return [t for t in infos if _is_map(t) and role_of(t) not in ("attention", "label")]
 
 
 def _is_map(info: TensorInfo) -> bool:
@@ -220,7 +224,7 @@ def is_depthwise(info: TensorInfo) -> bool:
 
 def written_lengths(infos: Sequence[TensorInfo]) -> set[int]:
     """Lengths that some map of several inputs writes: those of units, not of features that only pass through."""
-    return _sides([t for t in infos if _is_map(t) and role_of(t) not in ("attention", "label")], 0)
+    return _sides(_candidates(infos), 0)
 
 
 def _streams(infos: Sequence[TensorInfo]) -> dict[str, set[int]]:

@@ -21,7 +21,6 @@ from hubdna.sources.interface import ByteReader, Tensor, read_units
 
 N_LAYERS = 4
 """Layers looked at, spread over the depth."""
-N_INPUTS = 1024
 _EXPERT = re.compile(r"experts[._]\d+[._]?")
 _CONVOLUTIONS = re.compile(r"layer\d+\.\d+\.")
 """Blocks whose maps are told by the block's name and their own: it belongs to what comes before a map."""
@@ -56,9 +55,8 @@ def _read_table(reader: ByteReader, tensors: Sequence[Tensor]) -> Anchors | None
     if roles.token_table([t.info for t in tensors]) is None:
         return anchors.from_tables(places, list(read_units(reader, [(t, 0, t.n_units) for t in chosen])))
     tensor = chosen[0]
-    start = plan.anchor_start(tensor.n_units)
-    n = min(N_INPUTS, tensor.n_units - start)
-    return anchors.from_rows(tensor.info, next(read_units(reader, [(tensor, start, n)])), start)
+    wanted = plan.choose_anchors(tensor, plan.BUDGETS["full"])
+    return wanted and anchors.from_rows(tensor.info, next(read_units(reader, [wanted])), wanted[1])
 
 
 def _hidden_layers(tensors: Sequence[Tensor], width: int) -> dict[str, list[list[Tensor]]]:

@@ -8,14 +8,12 @@ from collections import Counter, defaultdict
 
 from hubdna.evidence import difference, fixed_points, marks, pairing
 from hubdna.evidence.pairing import Pair
-from hubdna.records import Bucket, Dna, Evidence, Gene
+from hubdna.records import UNIT_VIEWS, Bucket, Dna, Evidence, Gene
 from hubdna.sources.safetensors import FLOATS
 
-BODY = ("rows", "response", "gram")
+BODY = (*UNIT_VIEWS, "gram")
 """Views that look at more than a token table."""
 _NUMBER = re.compile(r"\d+")
-UNITS = ("rows", "response")
-"""Views of hidden units."""
 MIN_ALIKE = 0.5
 """Correlation from which two genes count as one layer in the layer map."""
 
@@ -112,7 +110,7 @@ def _components(a: Dna, b: Dna, pairs: list[Pair]) -> tuple[tuple[float, float, 
         return ()
     parts: dict[tuple[str, str], list[Pair]] = defaultdict(list)
     for x, y in pairs:
-        if x.view in UNITS:
+        if x.view in UNIT_VIEWS:
             parts[x.component, y.component].append((x, y))
     return tuple(
         (min(bucket.log10_p for bucket in buckets), shares[0].get(i, 0.0), shares[1].get(j, 0.0))

@@ -6,7 +6,7 @@
 """
 
 from hubdna.records.audit import Audit, CardPatch, Claim, Finding, IndexInfo, Provenance, Severity
-from hubdna.records.dna import Block, Dna, Gene, View
+from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
     Certainty,
@@ -21,6 +21,7 @@ from hubdna.records.evidence import (
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 
 __all__ = [
+    "UNIT_VIEWS",
     "Audit",
     "Block",
     "Bucket",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 View = Literal["rows", "response", "gram", "residual", "unseen"]
+UNIT_VIEWS: tuple[View, ...] = ("rows", "response")
+"""Views of hidden units, which training alone tells apart; the others are of coordinates and tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
