@@ -38,7 +38,13 @@ def train_text(model: nn.Module, tokens: torch.Tensor, *, steps: int, lr: float,
 
 
 def train(
-    model: nn.Module, loss_of: Callable[[], torch.Tensor], *, steps: int, lr: float, masks: Masks | None = None
+    model: nn.Module,
+    loss_of: Callable[[], torch.Tensor],
+    *,
+    steps: int,
+    lr: float,
+    masks: Masks | None = None,
+    decay: float = 0.05,
 ) -> None:
     """Trains any model on any loss.
 
@@ -48,8 +54,9 @@ def train(
         steps: optimiser steps.
         lr: peak learning rate.
         masks: for a pruned model, the weights that stay zero.
+        decay: weight decay.
     """
-    optimiser, schedule = _optimiser(model, lr, steps)
+    optimiser, schedule = _optimiser(model, lr, steps, decay)
     model.train()
     for step in range(steps):
         loss = loss_of()
@@ -142,10 +149,12 @@ def apply_masks(model: nn.Module, masks: Masks) -> None:
         parameters[name].mul_(mask)
 
 
-def _optimiser(model: nn.Module, lr: float, steps: int) -> tuple[torch.optim.Optimizer, Callable[[], None]]:
+def _optimiser(
+    model: nn.Module, lr: float, steps: int, decay: float = 0.05
+) -> tuple[torch.optim.Optimizer, Callable[[], None]]:
     """Returns AdamW and the call that moves its learning rate on by one step."""
     moving = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(moving, lr=lr, betas=(0.9, 0.98), weight_decay=0.05)
+    optimiser = torch.optim.AdamW(moving, lr=lr, betas=(0.9, 0.98), weight_decay=decay)
     climb = max(1, min(40, steps // 10))
 
     def shape(step: int) -> float:

@@ -7,6 +7,7 @@ need a domain of their own, hence the views:
 * ``inverted``  dark ink on white, with sensor noise
 * ``strokes``   black and white only, cut at a random ink level, as a pen tablet would give them
 * ``street``    low contrast on a slanted background with noise, as on a house number
+* ``rotated``   the scans turned by a quarter, as from a camera held upright
 """
 
 import functools
@@ -39,6 +40,8 @@ def view(x: torch.Tensor, name: str, gen: torch.Generator) -> torch.Tensor:
     """
     if name == "plain":
         return x
+    if name == "rotated":
+        return x.rot90(1, (2, 3))
     noise = torch.randn(x.shape, generator=gen)
     level = torch.rand(len(x), 1, 1, 1, generator=gen)
     if name == "inverted":

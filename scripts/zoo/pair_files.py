@@ -1,7 +1,7 @@
 """The folders of the pair sets: one model each, as it would lie on the Hub.
 
-Layouts: ``plain`` (safetensors), ``pickle`` (pytorch_model.bin only), ``int8`` (int8 weights and a scale per row, named
-as bitsandbytes does), ``gguf`` (Q8_0), ``adapter`` (peft). A folder appears under its name only when it is complete.
+Layouts: ``plain`` (safetensors), ``pickle`` (pytorch_model.bin only), ``int8``, ``int4`` and ``fp8`` (`packed_files`),
+``gguf`` (Q8_0), ``adapter`` (peft). A folder appears under its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import packed_files
 import pair_text
 import torch
-from changes import INNER
-from pair_kinds import KINDS, Net, State
+from pair_kinds import KINDS, Net
 from safetensors.torch import load_file, save_file
 
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -50,7 +50,7 @@ def write(folder: Path, kind: str, net: Net, layout: str = "plain", dtype: str =
     temporary.mkdir(parents=True)
     (temporary / "README.md").write_text(_card(folder.name, claims), encoding="utf-8")
     if layout == "gguf":
-        _write_gguf(net, temporary / "base-q8_0.gguf")
+        _write_gguf(net, temporary / f"{folder.name}-q8_0.gguf")
     else:
         _write_tensors(temporary, kind, net, layout, dtype)
         vocabulary = KINDS[kind].tokenizer(net.config.get("text_config", net.config)) if layout != "adapter" else ""
@@ -61,12 +61,13 @@ def write(folder: Path, kind: str, net: Net, layout: str = "plain", dtype: str =
 
 
 def read(folder: Path) -> Net:
-    """Returns the model of a plain folder or of an adapter's."""
+    """Returns the model of a plain folder, of an adapter's, or, as float32, of one in int8 or fp8."""
     adapter = folder / "adapter_config.json"
     path = adapter if adapter.exists() else folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     weights = "adapter_model.safetensors" if adapter.exists() else "model.safetensors"
-    return Net(config, load_file(folder / weights))
+    config.pop("quantization_config", None)
+    return Net(config, packed_files.unpack(load_file(folder / weights)))
 
 
 def _write_tensors(folder: Path, kind: str, net: Net, layout: str, dtype: str) -> None:
@@ -74,6 +75,8 @@ def _write_tensors(folder: Path, kind: str, net: Net, layout: str, dtype: str) -
     state = {n: t.to(DTYPES[dtype]) if t.is_floating_point() else t for n, t in net.state.items()}
     state = {n: t.contiguous().clone() for n, t in state.items()}
     config = dict(net.config)
+    if layout in packed_files.METHODS:
+        config["quantization_config"] = {"quant_method": packed_files.METHODS[layout]}
     if "dtype" in config:
         config["dtype"] = str(DTYPES[dtype]).removeprefix("torch.")
     name = "adapter_config.json" if layout == "adapter" else "config.json"
@@ -82,20 +85,8 @@ def _write_tensors(folder: Path, kind: str, net: Net, layout: str, dtype: str) -
         torch.save(state, folder / "pytorch_model.bin")
         return
     weights = "adapter_model.safetensors" if layout == "adapter" else "model.safetensors"
-    save_file(_int8(kind, state) if layout == "int8" else state, folder / weights, metadata={"format": "pt"})
-
-
-def _int8(kind: str, state: State) -> State:
-    """Returns the inner matrices as int8 with a scale per row, the rest in half precision."""
-    stored = {}
-    for name, tensor in state.items():
-        if not re.fullmatch(INNER[kind], name):
-            stored[name] = tensor.half()
-            continue
-        scale = tensor.abs().amax(1)
-        stored[name] = (tensor / scale[:, None] * 127).round().to(torch.int8).contiguous()
-        stored[name.replace(".weight", ".SCB")] = scale
-    return stored
+    packed = packed_files.pack(layout, kind, state) if layout in packed_files.PACKERS else state
+    save_file(packed, folder / weights, metadata={"format": "pt"})
 
 
 def _card(name: str, claims: str) -> str:
