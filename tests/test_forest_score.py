@@ -1,12 +1,18 @@
 """The scorer of forests counts what it says: on trees small enough to count by hand."""
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hubdna.demo import HERE
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts" / "boards"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts" / "formats"))
+
+import write_gguf
 
 import forest_score
 from forest_score import Score, score
@@ -62,3 +68,23 @@ def test_equal_groups_ignore_storage_and_see_one_bit() -> None:
     groups = forest_score.equal_groups(models)
     assert groups == [["a", "b"]]
     assert set(forest_score.distinct(models, groups)) == {"a", "c", "d", "e"}
+
+
+def test_a_tree_is_read_as_it_lies_on_disk_gguf_under_the_names_of_the_others(tmp_path: Path) -> None:
+    plain = HERE / "models" / "bytewright" / "pyllama-245k"
+    (tmp_path / "a").symlink_to(plain)
+    (tmp_path / "b").mkdir()
+    write_gguf.write_llama(tmp_path / "b" / "b.gguf", *write_gguf.load(plain))
+    said = {"root": "a", "models": {"a": {}, "b": {}}, "edges": [{"child": "b", "parent": "a", "kind": "converted"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(said))
+    models = forest_score.weights(tmp_path)
+    assert models["a"].keys() == models["b"].keys()
+    assert forest_score.equal_groups(models) == [["a", "b"]]
+    assert forest_score.truth(tmp_path) == [("a", "b")]
+
+
+def test_fine_tunes_are_those_that_nothing_else_led_to(tmp_path: Path) -> None:
+    steps = [("root", "a", "finetune"), ("root", "q", "quantized"), ("a", "a1", "finetune"), ("q", "q1", "finetune")]
+    edges = [{"parent": a, "child": b, "kind": kind} for a, b, kind in steps]
+    (tmp_path / "truth.json").write_text(json.dumps({"root": "root", "edges": edges}))
+    assert forest_score.fine_tunes(tmp_path) == {"root", "a", "a1"}

@@ -179,6 +179,16 @@ def truth(folder: Path) -> list[Edge]:
     return [(edge["parent"], edge["child"]) for edge in about(folder)["edges"]]
 
 
+def fine_tunes(folder: Path) -> set[str]:
+    """The root of a tree and the models that only fine-tunes of all weights lead to."""
+    said = about(folder)
+    kept = {said["root"]}
+    for edge in said["edges"]:  # parents come before children
+        if edge["kind"] == "finetune" and edge["parent"] in kept:
+            kept.add(edge["child"])
+    return kept
+
+
 def weights(folder: Path) -> dict[str, Weights]:
     """Every model of a tree: float32 tensors by the names of transformers and timm, quantised ones unpacked."""
     models = {name: read(folder / name) for name in about(folder)["models"]}

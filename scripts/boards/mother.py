@@ -21,7 +21,8 @@ Deviations, each where the paper's models do not cover ours:
   vocabulary take part. A pair without any gets the largest distance of the cluster.
 - The published code takes the signed difference in the order of the models' names; so does `minmax`. `norm` takes the
   Frobenius norm of the difference, scaled in the same way, which no order changes. Report the better one.
-- Ties of M go to the name that comes first; the published code sorts descending by names that hold the answer.
+- Ties of M are left to the order of the names, which say nothing; the published code sorts by names that hold the
+  answer.
 - The kurtosis of a model is its mean over matrices, not the sum: the same within equal architectures, and fair to
   models with more layers.
 - Of models that are equal bit for bit one is kept: D is zero between them, and nothing could order them.
@@ -35,7 +36,6 @@ import itertools
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import networkx as nx
@@ -106,7 +106,7 @@ def distances(models: Mapping[str, Weights], names: Sequence[str], distance: Dis
 def kurtosis(weights: Weights) -> float:
     """Mean excess kurtosis of the matrices that write an attention layer's answer, or of all, where none does."""
     answers = [w for n, w in weights.items() if ANSWER.fullmatch(n)] or list(weights.values())
-    return float(np.mean([stats.kurtosis(w, axis=None) for w in answers])) if answers else 0.0
+    return float(np.mean([stats.kurtosis(w.astype(float), axis=None) for w in answers])) if answers else 0.0
 
 
 def clusters(models: Mapping[str, Weights], n_clusters: int) -> list[list[str]]:
@@ -155,21 +155,33 @@ VARIANTS: dict[str, tuple[Distance, bool]] = {
 }  # fmt: skip
 
 
+def measure(models: Mapping[str, Weights], truth: Sequence[forest_score.Edge]) -> dict[str, forest_score.Score]:
+    """Every variant on the models of one tree, of which equal ones count as one."""
+    same = forest_score.equal_groups(models)
+    one = forest_score.distinct(models, same)
+    return {v: forest_score.score(truth, mother_tree(one, *how), same=same) for v, how in VARIANTS.items()}
+
+
 def main() -> None:
-    """Print, per tree and variant, the right and wrong edges."""
-    rows, totals = [], dict.fromkeys(VARIANTS, forest_score.Score())
+    """Print, per tree and variant, right and wrong edges: of all models, and of plain fine-tunes of the root alone."""
+    whole, tuned = {}, {}
     for folder in forest_score.trees(sys.argv[1:]):
-        truth, models = forest_score.truth(folder), forest_score.weights(folder)
-        same = forest_score.equal_groups(models)
-        models = forest_score.distinct(models, same)
-        scores = {v: forest_score.score(truth, mother_tree(models, *how), same=same) for v, how in VARIANTS.items()}
-        totals = {variant: totals[variant] + score for variant, score in scores.items()}
-        first = next(iter(scores.values()))
-        rows.append([Path(folder).name, first.n_edges, *(f"{s.right} / {s.wrong}" for s in scores.values())])
-    rows.append(["all", sum(row[1] for row in rows), *(f"{s.right} / {s.wrong}" for s in totals.values())])
-    board.table("MoTHer: right / wrong directed edges", ["tree", "edges", *VARIANTS], rows)
-    for variant, score in totals.items():
-        print(f"{variant}: {score.told()}")
+        models, truth = forest_score.weights(folder), forest_score.truth(folder)
+        kept = forest_score.fine_tunes(folder)
+        whole[folder.name] = measure(models, truth)
+        edges = [(a, b) for a, b in truth if {a, b} <= kept]
+        tuned[folder.name] = measure({m: w for m, w in models.items() if m in kept}, edges)
+    for title, found in (("all models", whole), ("root and fine-tunes of all weights", tuned)):
+        totals = {v: sum((s[v] for s in found.values()), forest_score.Score()) for v in VARIANTS}
+        rows = [[name, *_cells(scores)] for name, scores in (*found.items(), ("all", totals))]
+        board.table(f"MoTHer, right / wrong directed edges: {title}", ["tree", "edges", *VARIANTS], rows)
+        for variant, score in totals.items():
+            print(f"{variant}: {score.told()}")
+
+
+def _cells(scores: Mapping[str, forest_score.Score]) -> list[object]:
+    first = next(iter(scores.values()))
+    return [first.n_edges, *(f"{score.right} / {score.wrong}" for score in scores.values())]
 
 
 if __name__ == "__main__":

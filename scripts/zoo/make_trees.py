@@ -23,6 +23,7 @@ import make_pairs
 import pair_files
 import torch
 import transformers
+import tree_check
 import tree_report
 from changes import INNER, Change
 from make_pairs import ADAPTED
@@ -43,11 +44,12 @@ class Grower:
         self.notes = tree_report.notes(folder)
 
     def run(self) -> None:
-        """Makes what is missing, then writes the truth."""
+        """Makes what is missing, checks the files, then writes the truth."""
         for row in (self.tree.root, *self.tree.rows):
             name = self.tree.id_of(row.key)
             if name not in self.notes or not (self.folder / name).is_dir():
                 self._make(row, name)
+        tree_check.check(self.tree, self.folder)
         make_pairs._write_json(self.folder / "truth.json", tree_report.truth(self.tree, self.notes))
 
     def _make(self, row: Row, name: str) -> None:
