@@ -13,7 +13,7 @@ from hubdna.dna.read import SCHEME
 from hubdna.errors import CardError, HubdnaError, NotFoundError, UsageError
 from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Claim, Dna, ModelRef, Provenance, Skipped, Verdict
+from hubdna.records import Audit, Claim, Dna, Match, ModelRef, Provenance, Skipped, Verdict
 from hubdna.rules import RULES, Case, Declared
 from hubdna.search import nearest, retest
 from hubdna.store import Entry, IndexDir
@@ -72,12 +72,20 @@ class Auditor:
         if ref.is_local and card is None:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
             return Audit(model.snapshot.ref, claim, matches, (), None, tuple(skipped))
-        others = tuple(m for m in matches if not (ref.is_local and m.verdict.origin == "identical"))  # ourselves
+        each = (one for m in matches for one in self._each_copy(m))
+        others = tuple(m for m in each if not (ref.is_local and m.verdict.origin == "identical"))  # ourselves
         case = Case(
             model.snapshot.ref, claim, card, model.snapshot.created_at, others, declared, self.foundations, self.bases
         )
         findings = tuple(f for rule in RULES.values() for f in rule(case))
         return Audit(model.snapshot.ref, claim, matches, findings, None, tuple(skipped))
+
+    def _each_copy(self, match: Match) -> Iterator[Match]:
+        """A match and each of its exact copies: any of them may be the base that a card should name."""
+        yield match
+        for ref in match.copies:
+            entry = self.index.get(ref.repo_id)
+            yield replace(match, ref=ref, created_at=entry.created_at if entry else None, copies=())
 
     def _claim(self, model: Loaded, skipped: list[Skipped]) -> tuple[str | None, Claim]:
         """The README's claim with lines; the listing's when the README cannot be read."""

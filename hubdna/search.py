@@ -13,6 +13,8 @@ from hubdna.verdict import NO_EVIDENCE_LOG10_P, judge
 
 MIN_CANDIDATES = 40
 """Re-tests per query at least: about 10 ms each, so that a weak relative ranked low by sketches is still found."""
+MAX_ASKED = 3
+"""Of exact copies, how many are asked for rows that a published index does not hold."""
 _ORDER = {"identical": 0, "common": 1, "undecided": 2, "no-evidence": 3}
 
 Rows = Callable[[Entry], Dna]
@@ -30,21 +32,40 @@ def nearest(dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None) ->
 
     Returns:
         Matches by origin, p-value and similarity: identical and common ones, then pairs between the lines or whose
-        rows are not at hand. Independent models are not matches.
+        rows are not at hand. Independent models are not matches. Exact copies of one model are one match: the one that
+        was published first, with the others in `copies`.
     """
-    found: list[tuple[Entry, Verdict]] = []
+    found: list[tuple[list[Entry], Verdict]] = []
     for entry in index.candidates(dna, max(MIN_CANDIDATES, 4 * k)):
-        if entry.ref.repo_id != dna.ref.repo_id:
-            verdict = judge(compare_dna(dna, _with_rows(index.dna(entry), entry, rows)))
+        group = [e for e in index.copies(entry) if e.ref.repo_id != dna.ref.repo_id]
+        if group:
+            verdict = judge(compare_dna(dna, _rows_of_any(group, index, rows)))
             if _worth_telling(verdict):
-                found.append((entry, verdict))
-    found.sort(key=lambda f: (_ORDER[f[1].origin], f[1].log10_p or 0.0, -(f[1].similarity or 0.0), f[0].ref.repo_id))
-    return [Match(e.ref, rank, v, e.created_at) for rank, (e, v) in enumerate(found[:k], start=1)]
+                found.append((group, verdict))
+    found.sort(key=_rank)
+    return [
+        Match(first.ref, rank, verdict, first.created_at, tuple(e.ref for e in copies))
+        for rank, ((first, *copies), verdict) in enumerate(found[:k], start=1)
+    ]
+
+
+def _rank(one: tuple[list[Entry], Verdict]) -> tuple[int, float, float, str]:
+    (first, *_), v = one
+    return _ORDER[v.origin], v.log10_p or 0.0, -(v.similarity or 0.0), first.ref.repo_id
 
 
 def retest(dna: Dna, entry: Entry, index: IndexDir, rows: Rows | None = None) -> Verdict:
     """The verdict on one pair, whatever the sketches say."""
     return judge(compare_dna(dna, _with_rows(index.dna(entry), entry, rows)))
+
+
+def _rows_of_any(group: list[Entry], index: IndexDir, rows: Rows | None) -> Dna:
+    """The DNA that all of a group have; rows that a published index lacks come from the first who still has them."""
+    for entry in group[:MAX_ASKED]:
+        dna = _with_rows(index.dna(entry), entry, rows)
+        if rows is None or all(g.rows is not None for g in dna.genes):
+            break
+    return dna
 
 
 def _with_rows(dna: Dna, entry: Entry, rows: Rows | None) -> Dna:

@@ -2,12 +2,16 @@
 
 import shutil
 from dataclasses import replace
+from io import StringIO
+from json import loads
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
+from hubdna.audit import Auditor
 from hubdna.crawl import crawl
 from hubdna.demo import planted
 from hubdna.dna import codec
@@ -16,6 +20,7 @@ from hubdna.hub import Hub
 from hubdna.localhub import LocalHub
 from hubdna.models import Loader
 from hubdna.records import ModelRef
+from hubdna.report import json, text
 from hubdna.search import nearest
 from hubdna.store import IndexDir
 
@@ -100,6 +105,35 @@ def test_a_candidate_that_vanished_stays_undecided(index: IndexDir, published: I
 
     verdicts = [m.verdict for m in nearest(index.dna(index.get(CHILD)), published, rows=gone)]
     assert all(v.origin != "common" for v in verdicts)
+
+
+def test_rows_are_taken_from_a_copy_when_the_first_has_vanished(index: IndexDir, published: IndexDir) -> None:
+    def gone(entry):
+        if entry.ref.repo_id == PARENT:
+            raise NotFoundError(f"{entry.ref}: gone")
+        return index.dna(index.get(entry.ref.repo_id))
+
+    first = nearest(index.dna(index.get(CHILD)), published, rows=gone)[0]
+    assert (first.ref.repo_id, first.verdict.origin) == (PARENT, "common")
+    assert [r.repo_id for r in first.copies] == ["mirrorhub/fast-code-lm"]
+
+
+def test_reports_say_how_many_identical_copies_there_are(index: IndexDir) -> None:
+    dna = index.dna(index.get(CHILD))
+    found = nearest(dna, index, 2)
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(text.matches(dna.ref, found, "somewhere"))
+    assert console.export_text().count("and 1 identical copy") == 1
+    (first, second) = loads(json.matches(dna.ref, found, "somewhere", 16))["matches"]
+    assert first["copies"] == ["mirrorhub/fast-code-lm"] and second["copies"] == []
+
+
+def test_a_base_that_is_named_as_a_copy_is_still_the_likely_parent(index: IndexDir) -> None:
+    """The audit looks at every copy: here the second one is on the foundation list."""
+    auditor = Auditor(index, Loader(), frozenset({"mirrorhub/fast-code-lm"}))
+    found = [m for m in nearest(index.dna(index.get(CHILD)), index, 1) for m in auditor._each_copy(m)]
+    assert [m.ref.repo_id for m in found] == [PARENT, "mirrorhub/fast-code-lm"]
+    assert found[1].created_at == index.get("mirrorhub/fast-code-lm").created_at and found[1].copies == ()
 
 
 def test_an_empty_index_finds_nothing(tmp_path: Path, index: IndexDir) -> None:

@@ -56,9 +56,9 @@ def agreement_z(a: NDArray[np.uint8], b: NDArray[np.uint8], n_sketched: int) -> 
     return agreement / score_spread(n_sketched)
 
 
-def score_spread(n_sketched: int) -> float:
-    """Standard deviation of 2 * agreement - 1 for independent weights."""
-    return float(np.sqrt(1 / N_BITS + _HALF_PI_INVERSE_SQUARED / max(min(n_sketched, N_INPUT), 1)))
+def score_spread(n_sketched: int, n_bits: int = N_BITS) -> float:
+    """Standard deviation of 2 * agreement - 1 for independent weights, over the first `n_bits` of two sketches."""
+    return float(np.sqrt(1 / n_bits + _HALF_PI_INVERSE_SQUARED / max(min(n_sketched, N_INPUT), 1)))
 
 
 def _spaced(values: NDArray[np.float32]) -> NDArray[np.float32]:

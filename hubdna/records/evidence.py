@@ -158,9 +158,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A relative found in an index, re-tested exactly."""
+    """A relative found in an index, re-tested exactly. `copies` are other models of the index with the same weights."""
 
     ref: ModelRef
     rank: int
     verdict: Verdict
     created_at: str | None = None
+    copies: tuple[ModelRef, ...] = ()

@@ -77,7 +77,7 @@ def _match(match: Match) -> dict[str, Any]:
     return {
         "ref": str(match.ref), "rank": match.rank, "origin": v.origin, "relation": v.relation, "direction": v.direction,
         "certainty": v.certainty, "log10_p": v.log10_p, "similarity": v.similarity, "created_at": match.created_at,
-        "undecided_because": v.undecided_because,
+        "undecided_because": v.undecided_because, "copies": [str(ref) for ref in match.copies],
     }  # fmt: skip
 
 

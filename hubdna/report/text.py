@@ -125,9 +125,16 @@ def matches(ref: ModelRef, found: Sequence[Match], where: str, paid: tuple[int, 
     for m in found:
         similarity = "" if m.verdict.similarity is None else f"{m.verdict.similarity:.3f}"
         verdict = Text(headline(m.verdict), _COLOURS[m.verdict.origin])
-        table.add_row(str(m.rank), escape(clean(m.ref)), verdict, similarity, escape(clean(m.created_at or "")[:10]))
+        table.add_row(str(m.rank), _with_copies(m), verdict, similarity, escape(clean(m.created_at or "")[:10]))
     body: RenderableType = table if found else Text(f"No relatives of {clean(ref)} were found.")
     return Group(body, Text(f"Looked in {where}. Read {cost(*paid)}."))
+
+
+def _with_copies(match: Match) -> str:
+    """`org/name`, and below it how many others hold the same weights."""
+    n = len(match.copies)
+    more = f"\nand {n} identical cop{'y' if n == 1 else 'ies'}" if n else ""
+    return escape(clean(match.ref) + more)
 
 
 def audits(results: Iterable[Audit]) -> RenderableType:

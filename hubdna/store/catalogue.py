@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS models (
     n_bytes INTEGER NOT NULL, n_requests INTEGER NOT NULL, checksum TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS models_by_weights ON models (weights_sha256);
 CREATE INDEX IF NOT EXISTS models_by_content ON models (content);
+CREATE INDEX IF NOT EXISTS models_by_dna ON models (dna);
 CREATE TABLE IF NOT EXISTS skips (
     repo_id TEXT PRIMARY KEY, sha TEXT, reason TEXT NOT NULL, permanent INTEGER NOT NULL,
     circumstances TEXT NOT NULL DEFAULT '');
@@ -143,6 +144,11 @@ class Catalogue:
         query = "SELECT * FROM models WHERE content = ? OR (weights_sha256 = ? AND ? != '[]') ORDER BY repo_id"
         hashes = json.dumps(weights_sha256 if all(weights_sha256) else ())
         return [_entry(row) for row in self._select(query, content, hashes, hashes)]
+
+    def same_weights(self, entry: Entry) -> list[Entry]:
+        """Models with this one's DNA file or its digest of all tensors; itself among them."""
+        query = "SELECT * FROM models WHERE dna = ? OR content = ?"
+        return [_entry(row) for row in self._select(query, entry.dna, entry.content)]
 
     def entries(self) -> Iterator[Entry]:
         """All models by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from hubdna.dna.read import SCHEME
 from hubdna.errors import FormatError, IndexDirError
 from hubdna.records import Dna, IndexInfo, ModelRef, Skipped
 from hubdna.store.catalogue import Catalogue, Entry
-from hubdna.store.vectors import Vectors, index_genes
+from hubdna.store.vectors import FORMAT, Vectors
 
 _AGAIN = "take the model out with `hubdna index remove` and crawl it again"
 
@@ -137,14 +138,26 @@ class IndexDir:
         return self._vectors
 
     def candidates(self, dna: Dna, n: int) -> list[Entry]:
-        """Exact copies, then the models whose sketches agree most with the query's genes; n at most."""
-        by_id = {e.id: e for e in self.catalogue.copies_of(dna.content, dna.weights_sha256)}
-        for model_id, _ in self.vectors.vote([g for g in dna.genes if g.view == "rows"]):
-            if len(by_id) >= n:
+        """Exact copies, then the models whose sketches agree most with the query's genes; n at most.
+
+        Of models that are exact copies of each other one stands for all (`copies`): the one that was published first.
+        """
+        found: list[Entry] = []
+        seen: set[int] = set()
+        exact = self.catalogue.copies_of(dna.content, dna.weights_sha256)
+        for model_id in itertools.chain((e.id for e in exact), (i for i, _ in self.vectors.vote(dna.genes))):
+            if len(found) == n:
                 break
-            if model_id not in by_id and (entry := self.catalogue.by_id(model_id)):
-                by_id[model_id] = entry
-        return list(by_id.values())[:n]
+            entry = None if model_id in seen else self.catalogue.by_id(model_id)
+            if entry is not None:
+                group = self.copies(entry)
+                seen |= {e.id for e in group}
+                found.append(group[0])
+        return found
+
+    def copies(self, entry: Entry) -> list[Entry]:
+        """A model and all others with the same weights, the one that was published first at the head."""
+        return sorted(self.catalogue.same_weights(entry), key=lambda e: (e.created_at or "9999", e.ref.repo_id))
 
     def sync(self) -> None:
         """Add to the vectors what the catalogue gained and remove what it lost."""
@@ -173,11 +186,11 @@ class IndexDir:
     def _load_vectors(self) -> Vectors:
         path, sidecar = self.path / "sketches.faiss", self.path / "sketches.json"
         try:
-            said = json.loads(sidecar.read_text())["sha256"]
-            if hashlib.sha256(path.read_bytes()).hexdigest() == said:
+            said = json.loads(sidecar.read_text())
+            if said["format"] == FORMAT and hashlib.sha256(path.read_bytes()).hexdigest() == said["sha256"]:
                 return Vectors(path)
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # absent, half-written or damaged: derived data, made anew
+            pass  # absent, half-written, damaged or of an older format: derived data, made anew
         return Vectors()
 
     def _save_vectors(self) -> None:
@@ -185,8 +198,8 @@ class IndexDir:
             return
         path = self.path / "sketches.faiss"
         self._vectors.write(path)
-        said = json.dumps({"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "scheme": SCHEME})
-        write_atomically(self.path / "sketches.json", said.encode())
+        said = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "scheme": SCHEME, "format": FORMAT}
+        write_atomically(self.path / "sketches.json", json.dumps(said).encode())
 
     # -- the whole ------------------------------------------------------------------------------------------------
 
@@ -226,8 +239,7 @@ class IndexDir:
             except (IndexDirError, FormatError) as error:
                 problems.append(str(error))
                 continue
-            expected = [g.sketch.tobytes() for g in index_genes(dna)]
-            if not problems and self.vectors.sketches(entry.id) != expected:
+            if not problems and not self.vectors.holds(entry.id, dna):
                 problems.append(
                     f"{self.path / 'sketches.faiss'}: sketches of {entry.ref} differ; `hubdna index rebuild`"
                 )

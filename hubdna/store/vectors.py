@@ -1,7 +1,8 @@
-"""The only home of faiss: four gene sketches a model in a flat binary index, searched by Hamming distance.
+"""The only home of faiss: eight gene sketches a model in a flat binary index, searched by Hamming distance.
 
-Flat and exact: two million models are 2 GB and a query touches all of it; no training, no recall to measure beside
-the sketch's own. Ids are model id * 4 + slot. The faiss file is derived data with a sidecar that says from what.
+Flat and exact: two million models are 2.4 GB; no training, no recall to measure beside the sketch's own. A gene of the
+query meets only sketches that the exact test could compare it with, and of equal sketches one, so copies of one model
+do not crowd others out. The faiss file is derived data with a sidecar that says from what.
 """
 
 from __future__ import annotations
@@ -15,92 +16,121 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.dna.sketch import N_BITS, score_spread
+from hubdna.dna.sketch import score_spread
 from hubdna.errors import MissingExtraError
 from hubdna.records import Dna, Gene
+from hubdna.store import votes
+from hubdna.store.slots import LAYOUT, Layout, index_genes, key_of
+from hubdna.store.table import Table, make_table
+from hubdna.store.votes import VOTE_Z, Hits
 
-SLOTS = 4
-"""Gene sketches a model: 4 * 2,048 bits = 1 KiB. `scripts/boards/sketch.py` measured the alternatives."""
+FORMAT = "hubdna.sketches/2"
+"""Stands in the sidecar; a file of another format is made anew."""
 NEIGHBOURS = 256
-"""Hits taken for each sketch of the query."""
-VOTE_Z = 2.5
-"""Hits below add more noise than votes."""
-
-
-def index_genes(dna: Dna) -> list[Gene]:
-    """Choose the genes whose sketches stand for a model: the richest, spread over the depth."""
-    genes = [g for g in dna.genes if g.view == "rows"]
-    if not genes:
-        return []
-    ranked = sorted(range(len(genes)), key=lambda i: (-genes[i].n_sketched, i))
-    rich = [i for i in ranked if genes[i].n_sketched == genes[ranked[0]].n_sketched]
-    if len(rich) >= SLOTS:
-        return [genes[rich[j * len(rich) // SLOTS]] for j in range(SLOTS)]
-    return [genes[i] for i in ranked[:SLOTS]]
+"""Distinct sketches taken for each gene of the query."""
 
 
 class Vectors:
-    """Sketches of many models; add, remove, and vote."""
+    """Sketches of many models; add, remove, and vote.
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.faiss = _faiss()
-        self.index: Any = self.faiss.read_index_binary(str(path)) if path else self._empty()
+    Args:
+        path: of a file that `write` wrote; none: empty.
+        layout: how many bits a model gets, and for what.
 
-    def _empty(self) -> Any:
-        return self.faiss.IndexBinaryIDMap2(self.faiss.IndexBinaryFlat(N_BITS))
+    Raises:
+        ValueError: the file holds something else.
+        MissingExtraError: faiss is not installed.
+    """
+
+    def __init__(self, path: Path | None = None, layout: Layout = LAYOUT) -> None:
+        self.faiss, self.layout = _faiss(), layout
+        n_bytes = layout.bits // 8
+        self._table = make_table(np.zeros(0, np.int64), np.zeros((0, n_bytes), np.uint8))
+        self._new: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = [self._read(path)] if path else []
+
+    @property
+    def table(self) -> Table:
+        """All rows, what was added last among them."""
+        if self._new:
+            parts = [(self._table.ids, self._table.codes), *self._new]
+            self._table = make_table(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+            self._new = []
+        return self._table
 
     @property
     def model_ids(self) -> set[int]:
         """Models that are in."""
-        return {int(i) // SLOTS for i in self.faiss.vector_to_array(self.index.id_map)}
+        return set(self.table.models.tolist())
 
     def add(self, model_id: int, dna: Dna) -> None:
         """Add one model's sketches."""
-        genes = index_genes(dna)
-        if not genes:
-            return
-        ids = model_id * SLOTS + np.arange(len(genes), dtype=np.int64)
-        self.index.add_with_ids(np.stack([g.sketch for g in genes]), ids)
+        if genes := index_genes(dna, self.layout):
+            self._new.append((np.array([(key_of(g) << 32) + model_id for g in genes], np.int64), self._cut(genes)))
 
     def remove(self, model_ids: set[int]) -> None:
         """Remove models."""
-        ids = np.array([m * SLOTS + s for m in model_ids for s in range(SLOTS)], np.int64)
-        self.index.remove_ids(self.faiss.IDSelectorBatch(ids))
+        kept = np.ones(len(self.table.ids), bool)
+        kept[self.table.rows_of(model_ids)] = False
+        self._table = make_table(self._table.ids[kept], self._table.codes[kept])
 
-    def sketches(self, model_id: int) -> list[bytes]:
-        """The sketches held for a model, for verification."""
-        held = set(self.faiss.vector_to_array(self.index.id_map).tolist())
-        ids = [model_id * SLOTS + s for s in range(SLOTS) if model_id * SLOTS + s in held]
-        return [self.index.reconstruct(i).tobytes() for i in ids]
+    def holds(self, model_id: int, dna: Dna) -> bool:
+        """Whether what is held for a model is what its DNA gives; for verification."""
+        rows, genes = self.table.rows_of([model_id]), index_genes(dna, self.layout)
+        held = [(int(self.table.ids[row] >> 32), self.table.codes[row].tobytes()) for row in rows]
+        due = [(key_of(g), code.tobytes()) for g, code in zip(genes, self._cut(genes), strict=True)]
+        return sorted(held) == sorted(due)
 
     def vote(self, genes: Sequence[Gene]) -> list[tuple[int, float]]:
         """Rank models by how far their sketches agree with the query's, several weak genes voting together.
 
         Returns:
-            (model id, sum of standard scores beyond 2.5), best first.
+            (model id, sum of weighted standard scores beyond 2.5), best first. Models that only sketches without weight
+            speak for (many unrelated ones share them) come last, with 0.
         """
-        if self.index.ntotal == 0 or not genes:
-            return []
-        queries = np.stack([g.sketch for g in genes])
-        distances, ids = self.index.search(queries, min(NEIGHBOURS, self.index.ntotal))
-        spread = np.array([score_spread(g.n_sketched) for g in genes])
-        z: NDArray[np.float64] = (1 - 2 * distances / N_BITS) / spread[:, None]
-        best: dict[int, float] = {}  # a stored sketch votes once, for its best query gene
-        for slot, score in zip(ids.reshape(-1).tolist(), z.reshape(-1).tolist(), strict=True):
-            best[slot] = max(score, best.get(slot, 0.0))
-        votes: dict[int, float] = defaultdict(float)
-        for slot, score in best.items():
-            if slot >= 0 and score > VOTE_Z:
-                votes[slot // SLOTS] += score - VOTE_Z
-        return sorted(votes.items(), key=lambda v: (-v[1], v[0]))
+        hits = votes.best(self._search(genes))
+        return votes.count(hits, votes.weigh(hits, len(genes), self.table), self.table)
+
+    def _search(self, genes: Sequence[Gene]) -> Hits:
+        """Per gene, the nearest distinct sketches of its key."""
+        found: list[NDArray[np.float64]] = [np.zeros((3, 0))]
+        by_key: dict[int, list[int]] = defaultdict(list)
+        for i, gene in enumerate(genes):
+            if gene.n_sketched:
+                by_key[key_of(gene)].append(i)
+        for key, members in by_key.items():
+            start, stop = self.table.distinct(key)
+            if start == stop:
+                continue
+            stored, asked = self.table.codes[self.table.starts[start:stop]], self._cut([genes[i] for i in members])
+            distances, places = self.faiss.knn_hamming(asked, stored, min(NEIGHBOURS, stop - start))
+            spread = np.array([[score_spread(genes[i].n_sketched, self.layout.bits)] for i in members])
+            z = (1 - 2 * distances / self.layout.bits) / spread
+            which, _ = np.nonzero(near := z > VOTE_Z)
+            found.append(np.stack([np.array(members)[which], places[near] + start, z[near]]))
+        whose, what, z = np.concatenate(found, axis=1)
+        return Hits(whose.astype(np.int64), what.astype(np.int64), z)
+
+    def _cut(self, genes: Sequence[Gene]) -> NDArray[np.uint8]:
+        n_bytes = self.layout.bits // 8
+        return np.stack([g.sketch[:n_bytes] for g in genes]) if genes else np.zeros((0, n_bytes), np.uint8)
 
     def write(self, path: Path) -> None:
         """Write atomically: faiss itself truncates in place."""
+        index = self.faiss.IndexBinaryIDMap(self.faiss.IndexBinaryFlat(self.layout.bits))
+        index.add_with_ids(self.table.codes, self.table.ids)
         temporary = path.with_name(path.name + ".tmp")
-        self.faiss.write_index_binary(self.index, str(temporary))
+        self.faiss.write_index_binary(index, str(temporary))
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+
+    def _read(self, path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        index = self.faiss.read_index_binary(str(path))
+        if not hasattr(index, "id_map") or index.d != self.layout.bits:
+            raise ValueError(f"{path}: not sketches of {self.layout.bits} bits with ids")
+        flat = self.faiss.downcast_IndexBinary(index.index)
+        ids, codes = self.faiss.vector_to_array(index.id_map), self.faiss.vector_to_array(flat.xb)
+        return ids, codes.reshape(len(ids), self.layout.bits // 8)
 
 
 def _faiss() -> Any:

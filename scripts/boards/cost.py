@@ -70,13 +70,18 @@ def disk(level: str) -> dict[str, Any]:
     from hubdna.dna import codec
     from hubdna.models import Loader
     from hubdna.records import ModelRef
-    from hubdna.store.vectors import SLOTS
+    from hubdna.store.vectors import Vectors
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "board" / "llama-7b"
         write_repository(folder)
         dna = Loader(level=level).load(ModelRef(str(folder))).dna  # type: ignore[arg-type]
-        return {"dna_kib": round(len(codec.encode(dna)) / 1024, 1), "index_kib": SLOTS * (256 + 8) / 1024}
+        vectors = Vectors()
+        vectors.add(1, dna)
+        return {
+            "dna_kib": round(len(codec.encode(dna)) / 1024, 1),
+            "index_kib": round(vectors.table.n_bytes / 1024, 2),
+        }
 
 
 def main() -> int:
