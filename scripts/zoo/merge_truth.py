@@ -8,9 +8,9 @@
   the method has one that is no parent); `weights`, `options`, `each` as the configuration has them, `each` holding
   density, gamma, epsilon per parent; `dtype` (arithmetic) and `stored`
 - of a merge, `coefficients`: one a source, what multiplies it in weight space; null where they differ from tensor to
-  tensor. `tensors` has them for each: `formula` (`merge_formulas`, double precision), `fit` (least squares, the whole
-  tensor), `residual` (of that fit, over the largest distance between two sources). Where two sources hold nearly the
-  same tensor, as an adapter's base and the adapter merged in do, the fit's split between them means nothing
+  tensor. `tensors` has them for each: `formula` (`merge_formulas`, double precision), `fit` (least squares over the
+  whole tensor), `error` (its standard error; null for sources that hold one and the same tensor, of which only the sum
+  can be known), `residual` (of that fit, over the largest distance between two sources)
 - `layers` and `outer` instead, for `passthrough`: each layer's source and its number there; the source of the rest
 - `leaves`: the coefficients after merges among the parents are replaced by their own parents, where all are global
 - `equal`: the share of stored weights that the formula gives bit for bit: `plain` in double precision with one rounding
@@ -128,19 +128,28 @@ def _tensor(
     plain, stepwise = (tensor.to(stored.dtype) for tensor in (exact, result(merge, inputs(work))))
     same, near = (int((t.view(BITS[t.dtype]) == stored.view(BITS[t.dtype])).sum()) for t in (plain, stepwise))
     place = torch.finfo(stored.dtype).eps * 2.0 ** float(stored.double().abs().max().log2().floor())
-    fit, residual = _fit(stored, sources)
-    row = {"formula": list(coefficients(merge, inputs(torch.float64))), "fit": fit, "residual": residual}
+    row = {"formula": list(coefficients(merge, inputs(torch.float64)))} | _fit(stored, sources)
     return row, (same, near, float((plain.double() - stored.double()).abs().max()) / place)
 
 
-def _fit(stored: torch.Tensor, sources: list[torch.Tensor]) -> tuple[list[float], float]:
-    """Returns the least-squares coefficients of the sources, and what they leave of the change."""
+def _fit(stored: torch.Tensor, sources: list[torch.Tensor]) -> dict[str, Any]:
+    """Returns the least-squares coefficients of the sources, their standard errors, and what they leave."""
     table = torch.stack([tensor.double().flatten() for tensor in sources], 1)
     wanted = stored.double().flatten()
-    found = torch.linalg.lstsq(table, wanted.unsqueeze(1), driver="gelsd").solution.squeeze(1)
+    left, sizes, right = torch.linalg.svd(table, full_matrices=False)
+    inverse = torch.where(sizes > 1e-12 * sizes[0], 1 / sizes, 0)
+    found = right.T @ (inverse * (left.T @ wanted))
+    missed = (wanted - table @ found).norm()
+    noise = missed / max(1, len(wanted) - len(found)) ** 0.5
+    errors = noise * (right * inverse[:, None]).norm(dim=0)
+    if not inverse.all():  # of sources that hold one and the same tensor, only the sum is known
+        errors = torch.where(right[inverse == 0].norm(dim=0) > 1e-6, torch.inf, errors)
     apart = max(float(torch.dist(table[:, n], table[:, m])) for n in range(len(found)) for m in range(n))
-    left = float(torch.dist(wanted, table @ found)) / apart if apart else 0.0
-    return [round(float(value), 7) for value in found], round(left, 7)
+    return {
+        "fit": [round(float(value), 9) for value in found],
+        "error": [float(f"{value:.2g}") if value < torch.inf else None for value in errors],
+        "residual": round(float(missed) / apart, 9) if apart else 0.0,
+    }
 
 
 def _stacked(merge: Merge, state: State, load: Any, ids: Any) -> dict[str, Any]:
