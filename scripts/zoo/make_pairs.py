@@ -70,7 +70,7 @@ class Maker:
         shown = ", ".join(f"{key} {value:.3g}" for key, value in facts.items())
         print(f"{self.name}/{recipe.name}: {recipe.relation}, {shown}", flush=True)
         self.notes[recipe.name] = {"parent": recipe.parent, "kind": kind, "relation": recipe.relation} | facts
-        _write_json(self.notes_path, self.notes)
+        write_json(self.notes_path, self.notes)
 
     def _changed(self, recipe: Recipe, kind: str) -> tuple[Net, dict[str, float]]:
         """Returns the net before training: fresh, or the parent after the recipe's change."""
@@ -144,7 +144,7 @@ class Maker:
             if pair["disguised"]:
                 pair["function_change"] = max(value for value in changed if value is not None)
             pairs.append(pair)
-        _write_json(self.folder / "pairs.json", pairs)
+        write_json(self.folder / "pairs.json", pairs)
         print(f"{self.name}: {len(recipes)} models, {len(pairs)} pairs", flush=True)
 
 
@@ -186,7 +186,7 @@ def _adapter_net(module: Any) -> Net:
     return Net(net.config | {"base_model_name_or_path": "zoo/base"}, net.state)
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Writes JSON through a temporary file."""
     temporary = path.with_suffix(".tmp")
     temporary.parent.mkdir(parents=True, exist_ok=True)

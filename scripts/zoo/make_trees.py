@@ -50,7 +50,7 @@ class Grower:
             if name not in self.notes or not (self.folder / name).is_dir():
                 self._make(row, name)
         tree_check.check(self.tree, self.folder)
-        make_pairs._write_json(self.folder / "truth.json", tree_report.truth(self.tree, self.notes))
+        make_pairs.write_json(self.folder / "truth.json", tree_report.truth(self.tree, self.notes))
 
     def _make(self, row: Row, name: str) -> None:
         """Makes one model and notes what it cost."""
@@ -64,7 +64,7 @@ class Grower:
         facts["cpu_seconds"] = round(time.process_time() - spent, 1)
         print(f"{self.tree.name}/{row.key} {row.kind}: {facts}", flush=True)
         self.notes[name] = facts
-        make_pairs._write_json(self.folder / "models.json", self.notes)
+        make_pairs.write_json(self.folder / "models.json", self.notes)
 
     def _changed(self, row: Row) -> Net:
         """Returns the net before training, in float32: fresh, or the parent after the row's change."""
@@ -73,6 +73,8 @@ class Grower:
             torch.manual_seed(tree.seed_of(row.key, "init"))
             return KINDS[tree.kind].fresh(**tree.base)
         parent = pair_files.read(self.folder / tree.id_of(row.parent)).float()
+        if "dtype" in parent.config:  # transformers would load, and train, in the type of the file
+            parent = Net(parent.config | {"dtype": "float32"}, parent.state)
         gen = torch.Generator().manual_seed(tree.seed_of(row.key, "change"))
         return CHANGES[row.how](parent, Change(tree.kind_of(row.parent), gen), **row.options)
 
