@@ -6,7 +6,6 @@ is ever constructed from tags. Patches edit the text, not the parsed tree, so th
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -77,6 +76,8 @@ def patch_base_model(text: str, base_models: tuple[str, ...], reason: str) -> Ca
             return None
     except CardError:
         return None
+    import difflib
+
     diff = difflib.unified_diff(lines, patched, "a/README.md", "b/README.md")
     marked = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
     return CardPatch(reason, "".join(marked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from posixpath import dirname, join
 
-from hubdna.crawl import choose_files, model_files
+from hubdna.dna.model import choose_files, model_files
 from hubdna.dna.sides import layer_sides
 from hubdna.errors import FormatError, HubdnaError, NotFoundError, OnlyAdapterError
 from hubdna.evidence.agreement import agreement

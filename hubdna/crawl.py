@@ -10,20 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hubdna import __version__
 from hubdna.card import claim_of_data
 from hubdna.dna import codec
-from hubdna.dna.read import SCHEME, read_dna
-from hubdna.errors import FormatError, HubdnaError, IndexDirError, NoWeightsError, OnlyAdapterError, SourceError
-from hubdna.records import Choice, Dna, ModelRef, ReadLevel, Skipped, Snapshot
-from hubdna.sources.beside import disagreement
+from hubdna.dna.model import choose_files, model_files, read_files
+from hubdna.dna.read import SCHEME
+from hubdna.errors import FormatError, HubdnaError, IndexDirError, SourceError
+from hubdna.records import ModelRef, ReadLevel, Skipped, Snapshot
 from hubdna.sources.choice import choose
-from hubdna.sources.interface import ByteReader
-from hubdna.sources.safetensors import MAX_HEADER
-from hubdna.sources.tokenizer import unseen_tokens
 from hubdna.store import Entry, IndexDir
 
 if TYPE_CHECKING:  # the client takes a fifth of a second to import, and a folder needs none
@@ -118,38 +115,6 @@ def in_shard(repo_id: str, shard: int, n_shards: int) -> bool:
     return int.from_bytes(hashlib.sha256(repo_id.encode()).digest()[:8], "big") % n_shards == shard
 
 
-def fetch_dna(reader: ByteReader, snapshot: Snapshot, level: ReadLevel) -> Dna:
-    """Compute the DNA of one model, on the Hub or in a folder. Raises HubdnaError."""
-    choice = choose_files(reader, snapshot)
-    dna = _read(reader, snapshot, model_files(choice, str(snapshot.ref)), level)
-    if level != "small":
-        choice = replace(choice, note=choice.note or disagreement(reader, snapshot.files, choice))
-    return replace(dna, choice=choice, n_bytes_read=reader.n_bytes, n_requests=reader.n_requests)
-
-
-def _read(reader: ByteReader, snapshot: Snapshot, files: list[str], level: ReadLevel) -> Dna:
-    """The DNA of the chosen files; a small read has no request to spare for the tokenizer's names."""
-    unseen = () if level == "small" else unseen_tokens(reader, snapshot.files)
-    return read_dna(snapshot.ref, reader, files, level, snapshot.config, unseen)
-
-
-def choose_files(reader: ByteReader, snapshot: Snapshot) -> Choice:
-    """Which files of a repository are the model. Raises FormatError."""
-    return choose(snapshot.files, lambda name: reader.read(name, 0, MAX_HEADER + 1))
-
-
-def model_files(choice: Choice, subject: str) -> list[str]:
-    """The chosen files. Raises NoWeightsError, which says what lies there instead."""
-    if choice.kind == "adapter":
-        raise OnlyAdapterError(
-            f"{subject}: only an adapter ({choice.files[0]}): its weights alone cannot show its base"
-        )
-    if choice.kind == "none":
-        found = "; ".join(f"{s.subject}: {s.reason}" for s in choice.rejected[:3]) or "no file of any kind"
-        raise NoWeightsError(f"{subject}: no weights that are read ({found})")
-    return list(choice.files)
-
-
 def has_model(snapshot: Snapshot) -> bool:
     """Whether a repository seems to hold a model that can be read; from its file names."""
     try:
@@ -185,7 +150,7 @@ def _fetch(hub: Hub, snapshot: Snapshot, level: ReadLevel, known: _Known) -> _Fe
         e = original.entry
         entry = _entry(snapshot, level, reader, e.dna, e.n_genes, e.content, e.weights_sha256)
         return _Fetched(entry, original.data, is_copy=True)
-    dna = _read(reader, snapshot, files, level)
+    dna = read_files(reader, snapshot, files, level)
     data = codec.encode(dna)
     entry = _entry(snapshot, level, reader, codec.digest(data), len(dna.genes), dna.content, dna.weights_sha256)
     fetched = _Fetched(entry, data)

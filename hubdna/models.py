@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubdna.card import MAX_CARD
-from hubdna.crawl import choose_files, fetch_dna, model_files
-from hubdna.dna import codec
+from hubdna.dna.model import choose_files, fetch_dna, model_files
 from hubdna.dna.plan import BUDGETS
 from hubdna.dna.read import read_dna
 from hubdna.errors import FormatError, NotFoundError, UsageError
@@ -18,10 +17,10 @@ from hubdna.sources import formats
 from hubdna.sources.choice import choose
 from hubdna.sources.interface import ByteReader, LocalReader, Tensor
 from hubdna.sources.safetensors import FLOATS
-from hubdna.store import Entry, IndexDir
 
 if TYPE_CHECKING:
     from hubdna.hub import Hub
+    from hubdna.store import Entry, IndexDir
 
 MAX_FILES = 20_000
 """More than any repository of one model has; a home folder has more."""
@@ -126,6 +125,8 @@ def _load_local(ref: ModelRef, level: ReadLevel) -> Loaded:
     if path.is_file() and path.suffix == ".dna":
         if path.stat().st_size > MAX_DNA_FILE:
             raise FormatError(path.name, f"{path.stat().st_size} bytes, more than any .dna file has ({MAX_DNA_FILE})")
+        from hubdna.dna import codec  # the container's package, which a folder does not need
+
         return Loaded(Snapshot(ref, ()), codec.decode(path.read_bytes(), path.name, ref))
     if path.is_file():
         _refuse_adapter(ref, path.name)

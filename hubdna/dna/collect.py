@@ -67,8 +67,7 @@ class Collector:
         everything = ((t, 0, t.n_units) for t in order)
         tables: list[NDArray[np.float32]] = []
         for i, (tensor, weights) in enumerate(zip(order, read_units(reader, everything, MERGE_GAP), strict=True)):
-            some = weights.reshape(-1)[:4096]
-            self._informative |= len(set(some[np.isfinite(some)].tolist())) >= MIN_DISTINCT
+            self._informative = self._informative or _varies(weights)
             self._digests.append(hashlib.blake2b(_layout_free(weights).tobytes(), digest_size=16).digest())
             if i < len(self._tables):
                 tables.append(weights)
@@ -195,6 +194,11 @@ class Collector:
             return
         own = views.residual(self.anchors) if self.anchors else None
         self.genes += self._stream + ([own] if own else [])
+
+
+def _varies(weights: NDArray[np.float32]) -> bool:
+    some = weights.reshape(-1)[:4096]
+    return len(set(some[np.isfinite(some)].tolist())) >= MIN_DISTINCT
 
 
 def _layout_free(weights: NDArray[np.float32]) -> NDArray[np.float32]:

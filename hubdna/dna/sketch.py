@@ -89,11 +89,15 @@ def _signs() -> NDArray[np.int32]:
     return signs
 
 
-def _hadamard(x: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Walsh-Hadamard transform of a power-of-two length; sums stay below 127 * 8192 < 2^31."""
-    step = 1
-    while step < x.size:
-        pairs = x.reshape(-1, 2, step)
-        x = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
-        step *= 2
-    return x
+def _hadamard(x: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Walsh-Hadamard transform of a power-of-two length; sums stay below 127 * 8192, where float64 is exact."""
+    n = 1 << (x.size.bit_length() - 1) // 2
+    square = x.reshape(n, -1).astype(np.float64)
+    sums: NDArray[np.float64] = _hadamard_matrix(n) @ square @ _hadamard_matrix(square.shape[1])
+    return sums.reshape(-1)
+
+
+@lru_cache(maxsize=16)
+def _hadamard_matrix(n: int) -> NDArray[np.float64]:
+    half = np.ones((1, 1)) if n == 1 else _hadamard_matrix(n // 2)
+    return np.block([[half, half], [half, -half]]) if n > 1 else half

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 Sides = tuple[Any, Any]
@@ -22,6 +21,8 @@ Sides = tuple[Any, Any]
 @lru_cache(maxsize=1)
 def calibration() -> str:
     """What the lines were drawn on, in words: pairs of independent trainings and the most that they reached."""
+    from importlib.resources import files
+
     found = json.loads((files("hubdna.evidence") / "agreement.json").read_text())["architectures"]
     n, most = sum(a["pairs"] for a in found.values()), max(a["largest_layer"] for a in found.values())
     return f"{n} independent pairs of {len(found)} architectures reached {most:.1%} of a layer"

@@ -22,6 +22,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hubdna.evidence.assignment import solver
 from hubdna.evidence.pairing import Pair
 from hubdna.records import Bucket, Gene, View
 
@@ -148,11 +149,9 @@ def shuffled_assignment(S: NDArray[np.float64]) -> NDArray[np.intp]:
     second = np.partition(S, -2, axis=1)[:, -2] if len(S) > 1 else np.full(1, -np.inf)
     if len(set(best.tolist())) == len(S) and (S.max(axis=1) > second).all():
         return best
-    from scipy.optimize import linear_sum_assignment  # half a second to import
-
     seed = hashlib.blake2b(np.round(S, 6).tobytes(), digest_size=8).digest()
     order = np.random.default_rng(int.from_bytes(seed, "little")).permutation(len(S))
-    _, columns = linear_sum_assignment(S[:, order], maximize=True)
+    _, columns = solver()(S[:, order], maximize=True)
     matching: NDArray[np.intp] = order[columns]
     return matching
 

@@ -1,4 +1,7 @@
-"""Which reader opens which file. Every reader is one function: (reader, filename) -> list of Tensors."""
+"""Which reader opens which file. Every reader is one function: (reader, filename) -> list of Tensors.
+
+A reader is imported when the first file of its format is opened: all of them together take as long as a small model.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from hubdna.errors import NoWeightsError
 from hubdna.records import Skipped
-from hubdna.sources import gguf_file, layouts, onnx_file, safetensors, torch_zip
+from hubdna.sources import layouts, safetensors
 from hubdna.sources.canonical import canonical
 from hubdna.sources.interface import ByteReader, Tensor
 
@@ -30,12 +33,16 @@ def _safetensors(reader: ByteReader, filename: str) -> Opened:
 
 
 def _torch(reader: ByteReader, filename: str) -> Opened:
+    from hubdna.sources import torch_zip
+
     archive = torch_zip.read_archive(reader, filename)
     left_out = tuple(Skipped(part, NOT_THE_MODEL) for part in archive.left_out)
     return Opened(list(archive.tensors), left_out)
 
 
 def _gguf(reader: ByteReader, filename: str) -> Opened:
+    from hubdna.sources import gguf_file
+
     return Opened(gguf_file.read_tensors(reader, filename))
 
 
@@ -88,6 +95,8 @@ def open_file(reader: ByteReader, filename: str, max_requests: int, max_bytes: i
         FormatError: the file is not what it claims to be.
     """
     if filename.endswith(".onnx"):
+        from hubdna.sources import onnx_file
+
         walked = onnx_file.open_file(reader, filename, max_requests, max_bytes)
         return Opened(walked.tensors, walked.notes, walked.complete)
     for ending, read in READERS.items():

@@ -2,8 +2,9 @@
 
 `hubdna compare` and, where its Python is given, `modeldna compare` run in turn on the same decoder pairs of the zoo
 (scripts/zoo/make_pairs.py), each a fresh process; ratios are taken within a pair of runs, so that a busy machine slows
-both. Processor time counts (user and system): wall time on a shared machine is noise. Disk is the .dna file of a model
-of 7B shape at each read level; index memory is what FAISS holds for a model.
+both. The first run of each, which compiles, does not count. Processor time counts (user and system): wall time on a
+shared machine is noise. Disk is the .dna file of a model of 7B shape at each read level; index memory is what FAISS
+holds for a model.
 
 Bar: processor time at most 1.5 times and peak memory at most 2 times modeldna's, medians over all runs; no torch in the
 process (tests/test_light.py watches that); a .dna file of at most 1 MiB; at most 1.2 KiB of index a model.
@@ -34,11 +35,13 @@ N_RUNS = 7
 LAUNCH = """
 import os, sys
 quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+quiet.pop("PYTHONDONTWRITEBYTECODE", None)
 nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 _, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], quiet, file_actions=nowhere), 0)
 print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
-"""A small process between: a child's peak memory begins with what its parent had."""
+"""A small process between: a child's peak memory begins with what its parent had. Bytecode may be kept, as installing
+keeps it: else this checkout would be compiled in every run, and an installed rival never."""
 
 
 def run(command: list[str]) -> tuple[float, float]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hubdna.crawl import fetch_dna
 from hubdna.dna import blocks, genes, plan, roles
+from hubdna.dna.model import fetch_dna
 from hubdna.dna.plan import BUDGETS, Budget
 from hubdna.models import Loader
 from hubdna.records import Dna, ModelRef, ReadLevel, Snapshot, TensorInfo

@@ -116,7 +116,7 @@ def test_odd_tensor_names_are_only_names(tmp_path: Path, name: str) -> None:
 
 
 def test_a_defect_of_ours_skips_one_model_and_not_the_crawl(demo_models: Path, tmp_path: Path, monkeypatch) -> None:
-    from hubdna import crawl as module
+    from hubdna.dna import model as module
 
     real = module.read_dna
 
