@@ -74,5 +74,6 @@ def test_models_without_a_common_matrix_are_farthest_apart_and_one_model_is_no_t
 
 def test_families_are_told_apart_when_their_number_is_known() -> None:
     models = {f"{seed}-{name}": w for seed in (6, 7) for name, w in family(seed, 0.0).items()}
-    found = mother.clusters(models, 2)
-    assert sorted(map(sorted, found)) == [[f"{seed}-{n}" for n in "012345"] for seed in (6, 7)]
+    models["8-other"] = {"conv.weight": np.ones((4, 3, 3, 3), np.float32)}
+    found = mother.clusters(models, 3)
+    assert sorted(map(sorted, found)) == [*([f"{seed}-{n}" for n in "012345"] for seed in (6, 7)), ["8-other"]]

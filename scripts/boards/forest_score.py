@@ -40,7 +40,7 @@ from hubdna.sources.interface import read_units
 
 Edge = tuple[str, str]
 """(parent, child)"""
-Weights = dict[str, NDArray[np.float32]]
+Weights = Mapping[str, NDArray[np.float32]]
 ZOO = Path(os.environ.get("HUBDNA_ZOO", Path.home() / ".cache" / "hubdna-zoo")) / "trees"
 sys.path.append(str(Path(__file__).parent.parent / "formats"))
 

@@ -18,7 +18,8 @@ Deviations, each where the paper's models do not cover ours:
 - Convolutional nets have no attention. Where no square attention matrix is common to two models of the cluster, all
   tensors of two or more dimensions count, flattened to [out, rest], for D and for k.
 - A pair is measured on the matrices that it has in common (name and shape): that is how models of another depth or
-  vocabulary take part. A pair without any gets the largest distance of the cluster.
+  vocabulary take part. A pair without any gets the largest distance of all; so in the clusters, where the published
+  code would give it none.
 - The published code takes the signed difference in the order of the models' names; so does `minmax`. `norm` takes the
   Frobenius norm of the difference, scaled in the same way, which no order changes. Report the better one.
 - Ties of M are left to the order of the names, which say nothing; the published code sorts by names that hold the
@@ -110,12 +111,20 @@ def kurtosis(weights: Weights) -> float:
 
 
 def clusters(models: Mapping[str, Weights], n_clusters: int) -> list[list[str]]:
-    """Families: Ward's linkage of the mean |W_i - W_j| of square matrices, summed over them; their number is told."""
+    """Families: Ward's linkage of the mean |W_i - W_j| of square matrices, summed over them; their number is told.
+
+    Without common square matrices all common ones count; without any, a pair is as far apart as the farthest.
+    """
     names = sorted(models)
-    far = np.zeros((len(names), len(names)))
+    far = np.full((len(names), len(names)), np.nan)
     for (i, a), (j, b) in itertools.combinations(enumerate(names), 2):
-        common = [n for n, w in models[a].items() if _is_square(w) and n in models[b] and models[b][n].shape == w.shape]
-        far[i, j] = far[j, i] = sum(float(np.abs(models[a][n] - models[b][n]).mean()) for n in common)
+        common = [n for n, w in models[a].items() if w.ndim > 1 and n in models[b] and models[b][n].shape == w.shape]
+        square = [n for n in common if _is_square(models[a][n])]
+        if common:
+            apart = sum(float(np.abs(models[a][n] - models[b][n]).mean()) for n in square or common)
+            far[i, j] = far[j, i] = apart
+    far[np.isnan(far)] = np.nanmax(far) if np.isfinite(far).any() else 1.0
+    np.fill_diagonal(far, 0.0)
     labels = fcluster(linkage(squareform(far), "ward"), n_clusters, "maxclust")
     return [[n for n, own in zip(names, labels, strict=True) if own == label] for label in sorted(set(labels))]
 
