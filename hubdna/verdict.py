@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rich.filesize import decimal
+
 from hubdna.records import UNIT_VIEWS, Certainty, Direction, Evidence, Origin, Verdict
 
 COMMON_LOG10_P = -14.30
@@ -47,9 +49,11 @@ AGREED, NOT_AGREED = 0.2, 0.05
 """Share of hidden units on which two independent matchings agree, in at least half of the layers. Independent models
 were measured at 4.7 % of one layer at most, models with 5 % of shared features planted at 5 %."""
 
+NEEDS_FULL = "needs --read full"
+"""Ends every sentence of what a few MB cannot settle; how much a full read takes is said behind it."""
 _MISSED = (
     "both were read in part only and name their tensors differently, so their matrices may lie the other way round: "
-    "needs --read full"
+    + NEEDS_FULL
 )
 _COMPONENT = (
     "some tensors are equal bit for bit while all others look independent: a shared component or a fixed buffer"
@@ -92,8 +96,13 @@ def judge(evidence: Evidence) -> Verdict:
     disguise = disguise if r.origin == "common" else ()
     return Verdict(
         r.origin, r.relation, r.direction, r.certainty, evidence.log10_p, evidence.similarity, disguise, evidence,
-        r.because,
+        _priced(r.because, evidence.n_bytes_unread),
     )  # fmt: skip
+
+
+def _priced(because: str | None, n_bytes: int | None) -> str | None:
+    """`..., 13.5 GB` behind what only a full read can settle, where its size is known and not yet paid."""
+    return f"{because}, {decimal(n_bytes)}" if n_bytes and because and because.endswith(NEEDS_FULL) else because
 
 
 def _rule(e: Evidence, disguise: tuple[str, ...]) -> _Ruling:
@@ -144,7 +153,7 @@ def _rule_table(e: Evidence, agreed: float | None) -> _Ruling:
     coordinates = any(b.view == "gram" and b.log10_p <= COMMON_LOG10_P for b in e.buckets)
     shown = _COORDINATES if coordinates else _TABLE_ONLY
     if agreed is None:
-        return _Ruling("undecided", "component", because=f"{shown}; needs --read full")
+        return _Ruling("undecided", "component", because=f"{shown}; {NEEDS_FULL}")
     if agreed >= AGREED:
         return _Ruling("common", "width" if e.complete and e.n_genes == 0 else None)
     if agreed > NOT_AGREED:

@@ -76,7 +76,7 @@ def read_dna(
     return Dna(
         ref, SCHEME, tuple(found), tuple(corners), content, len(tensors), table.shape[0] if table else 0,
         quantization, _file_hashes(reader, files, opened), reader.n_bytes - before[0],
-        reader.n_requests - before[1], tuple(skipped),
+        reader.n_requests - before[1], tuple(skipped), n_bytes_unread=0 if whole else _unread(files, opened),
     )  # fmt: skip
 
 
@@ -105,6 +105,12 @@ def _named_by_folder(opened: Opened) -> Opened:
 
 def _size(opened: list[Opened]) -> int:
     return sum(t.n_bytes(t.n_units) for one in opened for t in one.tensors)
+
+
+def _unread(files: Sequence[str], opened: list[Opened]) -> int | None:
+    """Bytes that a full read takes; None when some file was not opened."""
+    known = len(opened) == len(files) and all(one.complete for one in opened)
+    return _size(opened) if known else None
 
 
 def _stands_for_all(usable: list[Tensor], opened: list[Opened]) -> bool:

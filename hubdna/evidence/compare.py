@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 from hubdna.evidence import difference, fixed_points, marks, pairing
 from hubdna.evidence.pairing import Pair
@@ -33,8 +34,9 @@ def compare_dna(a: Dna, b: Dna) -> Evidence:
         return _nothing(exact, f"schemes differ ({a.scheme} and {b.scheme}): compute both with one version")
     pairs = pairing.pair_genes(a, b)
     if not pairs:
-        more = "" if a.content and b.content else " among those that were read; --read full reads all"
-        return _nothing(exact, f"no comparable genes: no tensors of equal shape have testable units in both{more}")
+        more = "" if a.content and b.content else " among those that were read; needs --read full"
+        why = f"no comparable genes: no tensors of equal shape have testable units in both{more}"
+        return replace(_nothing(exact, why), n_bytes_unread=_unread(a, b))
     if any(g.rows is None for pair in pairs for g in pair):
         return _nothing(exact, "rows not at hand: a published index holds sketches only", pairs)
     buckets = fixed_points.run_tests(pairs)
@@ -60,6 +62,7 @@ def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tup
         detectable=detectable(buckets),
         could_meet=_could_meet(a, b, rows),
         complete=a.content is not None and b.content is not None,
+        n_bytes_unread=_unread(a, b),
         quantised=(_is_quantised([x for x, _ in rows]), _is_quantised([y for _, y in rows])),
         changed_log10_p=min(b.log10_p for b in rest) if rest else None,
         changed_detectable=detectable(rest) if rest else None,
@@ -75,6 +78,11 @@ def _evidence(a: Dna, b: Dna, exact: str | None, pairs: list[Pair], buckets: tup
         layer_map=_layer_map(rows),
         difference=difference.differ(a, b),
     )
+
+
+def _unread(a: Dna, b: Dna) -> int | None:
+    """What a full read of both would take."""
+    return None if a.n_bytes_unread is None or b.n_bytes_unread is None else a.n_bytes_unread + b.n_bytes_unread
 
 
 def _could_meet(a: Dna, b: Dna, rows: list[Pair]) -> bool:

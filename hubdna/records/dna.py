@@ -105,7 +105,8 @@ class Dna:
     `scheme` names every parameter that changes the result: two schemes never mix. `content` is a digest of all
     float tensors' bits, known only when the whole model was read. `n_tokens` is the length of its token table, 0
     without one; `quantization` the name of the layout that its weights are packed in, or None. What it cost
-    (`n_bytes_read`, `n_requests`), which files it was read from (`choice`) and `weights_sha256` (one hash a weights
+    (`n_bytes_read`, `n_requests`), what a full read would cost (`n_bytes_unread`: 0 when the model was read whole, None
+    when not every file was opened), which files it was read from (`choice`) and `weights_sha256` (one hash a weights
     file, empty for files that were not touched) are provenance, not part of the .dna file.
     """
 
@@ -122,6 +123,7 @@ class Dna:
     n_requests: int = 0
     skipped: tuple[Skipped, ...] = ()
     choice: Choice | None = None
+    n_bytes_unread: int | None = None
 
     @property
     def reasons(self) -> Counter[str]:

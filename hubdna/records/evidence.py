@@ -81,6 +81,7 @@ class Evidence:
         could_meet: whether the same side of the same matrices was read in both: two partial reads under different
             names may have met different ones.
         complete: whether both were read whole.
+        n_bytes_unread: what a full read of both would take, or None when that is not known.
         quantised: whether most paired genes were stored on a grid.
         scale_spread: largest spread, over matrices, of log(A's row / B's row) where they have one direction.
         flipped: largest share, over matrices, of matching rows whose sign is the other one.
@@ -112,6 +113,7 @@ class Evidence:
     changed_detectable: float | None = None
     could_meet: bool = True
     complete: bool = False
+    n_bytes_unread: int | None = None
     quantised: tuple[bool, bool] = (False, False)
     scale_spread: float | None = None
     flipped: float = 0.0
