@@ -1,8 +1,9 @@
-"""Corners of matrices, exact: evidence for a relation (cast, quantised, pruned, low rank), never for an origin.
+"""Corners of matrices, exact: evidence for a relation (cast, quantised, pruned, low rank, mixed), never for an origin.
 
 The exact test keeps 8 bits a weight, which is plenty for a cosine and too little to see that a change has rank 8. So
 a few corners are kept as they are, attention matrices among them since adapters usually change those, and each with
-the grid on which its whole rows lie.
+the grid on which its whole rows lie. Of the other matrices a small sample is kept: a merge has its parents' shares in
+every layer, and 256 exact weights are enough to solve for them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hubdna.sources.interface import Tensor
 T = TypeVar("T")
 N_ROWS, N_COLUMNS = 32, 128
 N_ATTENTION, N_OTHER = 4, 6
+SAMPLE_ROWS, SAMPLE_COLUMNS, N_SAMPLES = 8, 32, 128
 MIN_ROWS, MIN_COLUMNS = 8, 16
 MIN_TELLING = 300
 """Weights that have to lie on a grid; each does by chance with odds of one in ten at most."""
@@ -34,6 +36,13 @@ def choose(tensors: Sequence[Tensor]) -> list[Tensor]:
     attention = [t for t in able if roles.role_of(t.info) == "attention"]
     others = [t for t in able if roles.role_of(t.info) not in ("attention", "label")]
     return spread(attention, N_ATTENTION) + spread(others, N_OTHER)
+
+
+def choose_samples(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Matrices of which a sample is kept, spread over the depth: any that are not kept as corners. From headers alone."""
+    kept = {id(t) for t in choose(tensors)}
+    able = [t for t in tensors if _is_matrix(t.info) and id(t) not in kept and roles.role_of(t.info) != "label"]
+    return spread(sorted(able, key=lambda t: roles.natural(t.info.name)), N_SAMPLES)
 
 
 def _is_matrix(info: TensorInfo) -> bool:
@@ -53,6 +62,14 @@ def make_block(info: TensorInfo, rows: NDArray[np.float32]) -> Block | None:
         return None
     corner = np.ascontiguousarray(flat[:, :N_COLUMNS])
     return Block(info.name, info.shape, roles.role_of(info), info.dtype, corner, grid_bits(flat))
+
+
+def make_sample(info: TensorInfo, rows: NDArray[np.float32]) -> Block | None:
+    """Keep a sample of the leading rows (float32 [n, ...], whole rows); None when it is not finite."""
+    sample = rows[:SAMPLE_ROWS].reshape(min(len(rows), SAMPLE_ROWS), -1)[:, :SAMPLE_COLUMNS]
+    if not np.isfinite(sample).all():
+        return None
+    return Block(info.name, info.shape, roles.role_of(info), info.dtype, np.ascontiguousarray(sample), 0)
 
 
 def grid_bits(rows: NDArray[np.float32]) -> int:

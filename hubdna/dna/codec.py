@@ -1,8 +1,8 @@
 """A .dna file: one model's weight DNA as safetensors. Numbers only; whose they are is the catalogue's business.
 
-Layout (schema `hubdna.dna/2`): the rows of all genes end to end (`rows` int8), their `scales`, `live`, `hashes`,
-`ids`, `sketches`, and the exact corners (`corners` float32); `__metadata__` holds the scheme and, as canonical JSON,
-one entry a gene and one a corner. The same model gives the same bytes on every machine, read locally or by ranges.
+Layout (schema `hubdna.dna/3`): the rows of all genes end to end (`rows` int8), their `scales`, `live`, `hashes`,
+`ids`, `sketches`, the exact corners (`corners` float32) and `samples`; `__metadata__` holds the scheme and, as
+canonical JSON, one entry a gene, a corner and a sample. The same model gives the same bytes on every machine, read locally or by ranges.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hubdna.errors import FormatError
 from hubdna.records import Block, Dna, Gene, ModelRef, TensorInfo
 from hubdna.sources import safetensors
 
-SCHEMA = "hubdna.dna/2"
+SCHEMA = "hubdna.dna/3"
 _MAX_GENES = 20_000
 _VIEWS = ("rows", "response", "gram", "residual", "unseen")
 _MAX_UNITS, _MAX_COLUMNS = 4_096, 1_000_000
@@ -53,9 +53,11 @@ def encode(dna: Dna, *, publish: bool = False) -> bytes:
         arrays["rows"] = _join([g.rows.reshape(-1) for g in dna.genes if g.rows is not None], np.int8)
         arrays["scales"] = _join([g.scales for g in dna.genes if g.scales is not None], np.float32)
         arrays["corners"] = _join([b.values.reshape(-1) for b in dna.blocks], np.float32)
+        arrays["samples"] = _join([b.values.reshape(-1) for b in dna.samples], np.float32)
     about = {
         "columns": _COLUMNS, "genes": [_gene_row(g, with_rows) for g in dna.genes], "content": dna.content,
         "corner_columns": _CORNER, "corners": [_corner_row(b) for b in dna.blocks] if with_rows else [],
+        "samples": [_corner_row(b) for b in dna.samples] if with_rows else [],
         "n_tensors": dna.n_tensors, "n_tokens": dna.n_tokens, "quantization": dna.quantization,
     }  # fmt: skip
     meta = {
@@ -79,7 +81,8 @@ def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
             )
         about = json.loads(meta["about"])
         arrays = {name: _array(data, t) for name, t in infos.items()}
-        genes, corners = _genes(about, arrays), _corners(about, arrays)
+        genes = _genes(about, arrays)
+        corners, samples = (_corners(about, arrays, table) for table in ("corners", "samples"))
         scheme, content, quantization = meta["scheme"], about["content"], about["quantization"]
         n_tensors, n_tokens = about["n_tensors"], about["n_tokens"]
         if not isinstance(scheme, str) or not all(x is None or _is_word(x) for x in (content, quantization)):
@@ -88,7 +91,7 @@ def decode(data: bytes, name: str, ref: ModelRef | None = None) -> Dna:
             raise TypeError("n_tensors or n_tokens is no count")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(name, f"not a sound .dna file: {type(error).__name__}: {str(error)[:120]!a}") from None
-    return Dna(ref or ModelRef(name), scheme, genes, corners, content, n_tensors, n_tokens, quantization)
+    return Dna(ref or ModelRef(name), scheme, genes, corners, samples, content, n_tensors, n_tokens, quantization)
 
 
 def _gene_row(gene: Gene, with_rows: bool) -> list[Any]:
@@ -109,6 +112,7 @@ def digest(data: bytes) -> str:
 
 _DTYPES = {
     "rows": "I8", "scales": "F32", "live": "U8", "hashes": "U64", "ids": "I32", "sketches": "U8", "corners": "F32",
+    "samples": "F32",
 }  # fmt: skip
 _NUMPY: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("i1"), "U8": np.dtype("u1"), "F32": np.dtype("<f4"), "U64": np.dtype("<u8"),
@@ -168,7 +172,7 @@ def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene
                  live=live, hashes=hashes.reshape(-1, 3), sketch=sketches[i], n_sketched=int(entry["n_sketched"]),
                  ids=ids)
         )  # fmt: skip
-    held = {name: a.size for name, a in arrays.items() if name not in ("corners", "sketches")}
+    held = {name: a.size for name, a in arrays.items() if name not in ("corners", "samples", "sketches")}
     sound = held == {name: at[name] for name in held} and len(sketches) == len(genes)
     scales = arrays.get("scales", np.zeros(0))
     finite = bool(((scales >= 0) & (scales <= _MAX_SCALE)).all())  # NaN is neither
@@ -177,16 +181,20 @@ def _genes(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Gene
     return tuple(genes)
 
 
-def _corners(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> tuple[Block, ...]:
-    if tuple(about["corner_columns"]) != _CORNER or len(about["corners"]) > _MAX_CORNERS:
+_SIZES = {"corners": (blocks.N_ROWS, blocks.N_COLUMNS), "samples": (blocks.SAMPLE_ROWS, blocks.SAMPLE_COLUMNS)}
+
+
+def _corners(about: dict[str, Any], arrays: dict[str, NDArray[Any]], table: str) -> tuple[Block, ...]:
+    if tuple(about["corner_columns"]) != _CORNER or len(about[table]) > _MAX_CORNERS:
         raise ValueError("corner table has unexpected columns or length")
-    values, found, at = arrays.get("corners", np.zeros(0, np.float32)), [], 0
-    for row in about["corners"]:
+    values, found, at = arrays.get(table, np.zeros(0, np.float32)), [], 0
+    n_rows, n_columns = _SIZES[table]
+    for row in about[table]:
         entry = dict(zip(_CORNER, row, strict=True))
         r, c = _checked_size(entry["n_rows"], entry["n_columns"])
         text = {k: str(entry[k]) for k in ("tensor", "role", "dtype")}
         shape, _ = _checked_shape(entry["shape"], 0, shortest=1)
-        if r > min(shape[0], blocks.N_ROWS) or c != min(math.prod(shape[1:]), blocks.N_COLUMNS):
+        if r > min(shape[0], n_rows) or c != min(math.prod(shape[1:]), n_columns):
             raise ValueError(f"a corner of {r} x {c} of a tensor of {shape}")
         if not all(t.isprintable() for t in text.values()) or not _is_grid(entry["grid"]):
             raise ValueError("a corner's name cannot be printed, or its grid is none")

@@ -43,6 +43,7 @@ class Collector:
     skipped: list[Skipped]
     genes: list[Gene] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    samples: list[Block] = field(default_factory=list)
     content: str | None = None
     anchors: Anchors | None = None
     _taken: set[tuple[str, int]] = field(default_factory=set)
@@ -60,6 +61,7 @@ class Collector:
         self._widths = roles.stream_widths(infos) | tokens
         self._columns = plan.keep_columns(self.tensors, self.axes)
         self._kept = {id(t) for t in blocks.choose(self.tensors)}
+        self._sampled = {id(t) for t in blocks.choose_samples(self.tensors)}
 
     def read_whole(self, reader: ByteReader, budget: Budget) -> None:
         """Every tensor, one at a time."""
@@ -187,6 +189,9 @@ class Collector:
         if id(tensor) in self._kept and (block := blocks.make_block(tensor.info, rows[: blocks.N_ROWS])):
             self._kept.remove(id(tensor))
             self.blocks.append(block)
+        if id(tensor) in self._sampled and (sample := blocks.make_sample(tensor.info, rows)):
+            self._sampled.remove(id(tensor))
+            self.samples.append(sample)
 
     def _finish(self) -> None:
         """Views of the residual stream count only if nothing numbers its coordinates."""

@@ -71,10 +71,12 @@ def read_dna(
     if not gathered.genes and (content is None or any("NaN" in s.reason for s in skipped)):
         raise NoGenesError(f"{ref}: no testable units: {_why_none(tensors, usable, gathered.axes, skipped)}")
     found = sorted(gathered.genes, key=lambda g: (roles.natural(g.tensor), g.axis, g.view != "rows", g.view))
-    corners = sorted(gathered.blocks, key=lambda b: roles.natural(b.tensor))
+    corners, samples = (
+        tuple(sorted(some, key=lambda b: roles.natural(b.tensor))) for some in (gathered.blocks, gathered.samples)
+    )
     table = roles.token_table(infos)
     return Dna(
-        ref, SCHEME, tuple(found), tuple(corners), content, len(tensors), table.shape[0] if table else 0,
+        ref, SCHEME, tuple(found), corners, samples, content, len(tensors), table.shape[0] if table else 0,
         quantization, _file_hashes(reader, files, opened), reader.n_bytes - before[0],
         reader.n_requests - before[1], tuple(skipped), n_bytes_unread=0 if whole else _unread(files, opened),
     )  # fmt: skip

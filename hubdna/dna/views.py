@@ -103,16 +103,19 @@ def _coordinates(info: TensorInfo, widths: Collection[int]) -> int | None:
 
 
 def residual(anchors: Anchors) -> Gene | None:
-    """Residual coordinates over labelled inputs."""
+    """Residual coordinates over labelled inputs; sketched over those that every read has."""
     if anchors.width < roles.MIN_AXIS:
         return None
     m = genes.n_tested(anchors.width)
-    table = anchors.codes.T.astype(np.float64)
-    return _gene("residual", anchors.info, anchors.axis, table[: m + genes.MAX_SKETCH_UNITS], m)
+    table = anchors.codes.T.astype(np.float64)[: m + genes.MAX_SKETCH_UNITS]
+    return _gene("residual", anchors.info, anchors.axis, table, m, table[m:, :N_ANCHORS])
 
 
 def unseen(anchors: Anchors, ids: Sequence[int], rows: NDArray[np.float32], every: Collection[int]) -> Gene | None:
     """Tokens that no training saw, by their products with ordinary tokens.
+
+    The sketch is of tested tokens, which the index may look at (it proposes pairs, and the line pays for all pairs of
+    the Hub) and pairing within two models may not.
 
     Args:
         anchors: ordinary tokens of the same table.
@@ -130,7 +133,8 @@ def unseen(anchors: Anchors, ids: Sequence[int], rows: NDArray[np.float32], ever
     if seen.sum() < MIN_UNSEEN:
         return None
     products = (products - np.rint(products[:, seen].mean(axis=1, keepdims=True))) * seen
-    gene = _gene("unseen", anchors.info, 0, products, len(ids), ids=np.array(ids, np.int32))
+    tokens = np.array(ids, np.int32)
+    gene = _gene("unseen", anchors.info, 0, products, len(ids), products[:MIN_UNSEEN], ids=tokens)
     return gene if gene and gene.live.sum() >= MIN_UNSEEN else None
 
 

@@ -48,7 +48,8 @@ def shelves(dna: Dna) -> dict[Key, list[Gene]]:
 def _pair_equal_shapes(genes_a: list[Gene], genes_b: list[Gene]) -> list[Pair]:
     left_a, left_b = list(range(len(genes_a))), list(range(len(genes_b)))
     pairs: list[tuple[int, int]] = []
-    if (len(genes_a) > 1 or len(genes_b) > 1) and genes_a[0].n_sketched >= MIN_SKETCHED:
+    blind = genes_a[0].view != "unseen"  # whose sketch is of the tested tokens themselves
+    if blind and (len(genes_a) > 1 or len(genes_b) > 1) and genes_a[0].n_sketched >= MIN_SKETCHED:
         z = agreement_z(
             np.stack([g.sketch for g in genes_a]),
             np.stack([g.sketch for g in genes_b]),

@@ -79,7 +79,7 @@ class Gene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A corner of one matrix, exact: what the relation of two models of one origin is read from. Never the origin.
+    """A corner of one matrix, exact: what the relation of models of one origin is read from. Never the origin.
 
     Attributes:
         tensor: name in the file.
@@ -102,7 +102,8 @@ class Block:
 class Dna:
     """A model's weight DNA.
 
-    `scheme` names every parameter that changes the result: two schemes never mix. `content` is a digest of all
+    `blocks` are corners of a few matrices, `samples` much smaller ones of many more. `scheme` names every parameter
+    that changes the result: two schemes never mix. `content` is a digest of all
     float tensors' bits, known only when the whole model was read. `n_tokens` is the length of its token table, 0
     without one; `quantization` the name of the layout that its weights are packed in, or None. What it cost
     (`n_bytes_read`, `n_requests`), what a full read would cost (`n_bytes_unread`: 0 when the model was read whole, None
@@ -114,6 +115,7 @@ class Dna:
     scheme: str
     genes: tuple[Gene, ...]
     blocks: tuple[Block, ...] = ()
+    samples: tuple[Block, ...] = ()
     content: str | None = None
     n_tensors: int = 0
     n_tokens: int = 0

@@ -116,6 +116,24 @@ def test_corners_are_the_weights_themselves(reads: dict[str, Dna], level: str) -
         assert (block.shape, block.dtype, block.grid) == (model[block.tensor].shape, "BF16", 0)
 
 
+@pytest.mark.parametrize("level", ["standard", "full"])
+def test_other_matrices_leave_a_small_exact_sample(reads: dict[str, Dna], level: str) -> None:
+    model, samples = llama(), reads[level].samples
+    assert samples and not {s.tensor for s in samples} & {b.tensor for b in reads[level].blocks}
+    assert "label" not in {s.role for s in samples}
+    for sample in samples:
+        stored = model[sample.tensor].astype(np.float32)[: blocks.SAMPLE_ROWS, : blocks.SAMPLE_COLUMNS]
+        assert sample.values.tobytes() == np.ascontiguousarray(stored).tobytes(), sample.tensor
+
+
+def test_a_model_of_many_matrices_leaves_samples_spread_over_its_depth() -> None:
+    names = [f"layers.{i}.{kind}.weight" for i in range(80) for kind in ("up_proj", "down_proj", "q_proj", "o_proj")]
+    infos = [TensorInfo(name, "BF16", (64, 64), (0, 0), "m.safetensors") for name in names]
+    chosen = blocks.choose_samples([plain_tensor(info) for info in infos])
+    layers = {int(t.info.name.split(".")[1]) for t in chosen}
+    assert len(chosen) == blocks.N_SAMPLES and {0, 79} <= layers and len(layers) > 40
+
+
 def test_a_smaller_read_has_no_corner_that_a_larger_one_lacks(reads: dict[str, Dna]) -> None:
     held = [{b.tensor: b.values.tobytes() for b in reads[level].blocks} for level in ("small", "standard", "full")]
     assert held[0].items() <= held[1].items() <= held[2].items()

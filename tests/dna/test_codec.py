@@ -146,12 +146,12 @@ def test_an_impossible_gene_table_is_refused(data: bytes, about: Any) -> None:
         codec.decode(rewritten(data, about), NAME)
 
 
-def with_corner(**changes: Any) -> Any:
-    """Change fields of the first corner."""
+def with_corner(table: str = "corners", **changes: Any) -> Any:
+    """Change fields of the first corner, or of the first sample."""
 
     def change(about: dict[str, Any]) -> dict[str, Any]:
         for column, value in changes.items():
-            about["corners"][0][about["corner_columns"].index(column)] = value
+            about[table][0][about["corner_columns"].index(column)] = value
         return about
 
     return change
@@ -172,6 +172,12 @@ def test_an_impossible_corner_is_refused(data: bytes, changes: dict[str, Any]) -
     with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file") as caught:
         codec.decode(rewritten(data, with_corner(**changes)), NAME)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("changes", [{"n_rows": 9}, {"n_columns": 33}, {"shape": [4, 4]}, {"grid": 9}], ids=str)
+def test_an_impossible_sample_is_refused(data: bytes, changes: dict[str, Any]) -> None:
+    with pytest.raises(FormatError, match=f"^{NAME}: not a sound .dna file"):
+        codec.decode(rewritten(data, with_corner("samples", **changes)), NAME)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +291,7 @@ def test_impossible_metadata_is_refused(data: bytes, meta: Any) -> None:
         codec.decode(rewritten(data, meta=meta), NAME)
 
 
-@pytest.mark.parametrize("value", ["null", "5", '"x"', "[]", '{"schema":5}', '{"schema":"hubdna.dna/2","about":5}'])
+@pytest.mark.parametrize("value", ["null", "5", '"x"', "[]", '{"schema":5}', '{"schema":"hubdna.dna/3","about":5}'])
 def test_metadata_of_another_type_is_refused(value: str) -> None:
     raw = f'{{"__metadata__":{value}}}'.encode()
     with pytest.raises(FormatError, match=f"^{NAME}: "):

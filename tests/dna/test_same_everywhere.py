@@ -15,9 +15,9 @@ from hubdna.records import ModelRef, ReadLevel
 MODELS = Path(hubdna.demo.__file__).parent / "models"
 
 GOLDEN = {
-    "bytewright/pyllama-245k": "4faca66a05d169dc0e8c84b23d3ce74b724b69353802bef1055da4d23b54e761",
-    "convfoundry/resnet-digits": "f377674c194fab0a497cf81d6e3b26f7867c4869a8152c7e939b9568069a5899",
-    "northbyte/vit-digits-b": "b3fe0a6b2d813267133066e72308d9c4775e7552f295ab534a34d14af71e368e",
+    "bytewright/pyllama-245k": "b7a3950269342460c8cb6b7fb3b4789f7fd8fa572b71fa295dc87b1e73f9838c",
+    "convfoundry/resnet-digits": "6a0b21dcf406196626e6501dd60db76b919728209b08fa1132c584f62f960b30",
+    "northbyte/vit-digits-b": "908cd6c0ab8d6dd5bf5cec0191fd2e148dd7b7e6d1059745464ea80ba8f7f06a",
 }
 """SHA-256 of the .dna files of three demo models, standard read."""
 
