@@ -48,28 +48,36 @@ def _methods(found: list[dict[str, Any]]) -> None:
     for truth in found:
         for merge in truth["merges"]:
             rows[merge["method"]].append(merge)
-    print("\n| method | merges | plain, float32 | plain, bfloat16 | plain, float16 | stepwise | fit and formula |")
+    ways = ("float32", "float32, then 16 bits", "16 bits")
+    print(f"\n| method | merges | {' | '.join(ways)} | stepwise | fit and formula |")
     print("|---|---|---|---|---|---|---|")
     for method, merges in rows.items():
-        cells = [_span([m["equal"]["plain"] for m in merges if m["stored"] == kind]) for kind in ("F32", "BF16", "F16")]
+        cells = [_span([m["equal"]["plain"] for m in merges if _arithmetic(m) == way]) for way in ways]
         cells += [_span([m["equal"]["stepwise"] for m in merges]), _agreement(merges)]
         print(f"| {method} | {len(merges)} | {' | '.join(cells)} |")
 
 
+def _arithmetic(merge: dict[str, Any]) -> str:
+    """Returns what a merge was computed and stored in."""
+    if merge["stored"] == "F32":
+        return "float32"
+    return "float32, then 16 bits" if merge["dtype"] == "float32" else "16 bits"
+
+
 def _span(values: list[float]) -> str:
     """Returns the least and the largest of some shares, in per cent."""
-    low, high = (f"{100 * value:.4g}" for value in (min(values), max(values))) if values else ("", "")
+    low, high = (f"{100 * value:.5g}" for value in (min(values), max(values))) if values else ("", "")
     return low if low == high else f"{low} to {high}"
 
 
 def _agreement(merges: list[dict[str, Any]]) -> str:
-    """Returns the largest difference of a fitted coefficient from the formula's, among those that are known."""
+    """Returns how far fitted coefficients are from the formula, of matrices, where the fit knows them; and how many."""
     gaps = [
         abs(fit - formula)
         for merge in merges
-        for row in merge.get("tensors", {}).values()
+        for name, row in merge.get("tensors", {}).items()
         for fit, formula, error in zip(row["fit"], row["formula"], row["error"], strict=True)
-        if error is not None and error < FEW
+        if error is not None and error < FEW and "norm" not in name
     ]
     return f"{max(gaps):.1g} of {len(gaps)}" if gaps else ""
 
