@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 import board
 from hubdna.dna.read import SCHEME, read_dna
@@ -38,7 +39,10 @@ from hubdna.sources.tokenizer import unseen_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "zoo"))
-ARCHITECTURES = ("mlp", "resnet", "convnext", "vit", "decoder", "encoder", "moe")
+ARCHITECTURES = (
+    "mlp", "resnet", "convnext", "vit", "decoder", "encoder", "moe",
+    "gru", "lstm", "mlp-fashion", "resnet-fashion", "vit-fashion",
+)  # fmt: skip
 N_BOOTSTRAP, N_SIDES = 2_000, 40
 
 
@@ -95,10 +99,32 @@ def agreements(files: list[Path]) -> dict[str, Any]:
     every = [share for of_one in shares for share in of_one]
     if not every:
         return {"pairs": len(shares), "layers": 0}
+    units = [len(first) for first, _ in sides[0]]
+    agreed: dict[int, Counter[int]] = defaultdict(Counter)
+    for of_one in shares:
+        for n, share in zip(units, of_one, strict=True):
+            agreed[n][round(share * n)] += 1
     return {
         "pairs": len(shares), "layers": len(shares[0]), "mean": round(float(np.mean(every)), 5),
         "largest_layer": round(max(every), 4), "largest_half_of_layers": round(max(halves), 4),
+        "by_width": {str(n): [counts[k] for k in range(max(counts) + 1)] for n, counts in sorted(agreed.items())},
     }  # fmt: skip
+
+
+def by_width(rows: dict[str, Any]) -> list[list[object]]:
+    """Lines of a table: units on which two matchings agreed, by architecture and units of a layer.
+
+    Were each of n units matched alike by chance, the count would be a Poisson variable; the last column says how many
+    layers of all would then reach the most that was seen.
+    """
+    lines: list[list[object]] = []
+    for name in ARCHITECTURES:
+        for n, counts in rows.get(f"agreement {name}", {}).get("by_width", {}).items():
+            compared, most = sum(counts), len(counts) - 1
+            mean = sum(k * c for k, c in enumerate(counts)) / compared
+            chance = compared * float(stats.poisson.sf(most - 1, mean))
+            lines.append([name, int(n), compared, mean, most, f"{most / int(n):.4f}", chance])
+    return sorted(lines, key=lambda line: int(str(line[1])))
 
 
 def _sides(path: Path) -> list[Sides]:
@@ -148,6 +174,10 @@ def main() -> int:
     keys = ("pairs", "layers", "mean", "largest_layer", "largest_half_of_layers")
     both = [[a, *(rows[f"agreement {a}"].get(k, "") for k in keys)] for a in ARCHITECTURES if f"agreement {a}" in rows]
     board.table("Agreement of two matchings between independent roots", ["architecture", *keys], both)
+    board.table(
+        "The same by units of a layer, in units; by chance: layers that a Poisson variable of this mean would give",
+        ["architecture", "units", "layers compared", "mean", "most", "share", "by chance"], by_width(rows),
+    )  # fmt: skip
     n = sum(r["pairs"] for k, r in rows.items() if k.startswith("pairs"))
     smallest = min((r["smallest_log10_p"] for k, r in rows.items() if k.startswith("pairs")), default=0)
     return board.finish("null", not wrong, n_pairs=n, smallest_log10_p=smallest, wrong=wrong)

@@ -1,4 +1,4 @@
-"""What the root populations learn, fed to whole stacks: next bytes, masked bytes, digits.
+"""What the root populations learn, fed to whole stacks: next bytes, masked bytes, digits, clothes.
 
 A lesson is made for the data orders of one stack, one seed a model. Equal seeds give equal orders.
 """
@@ -27,6 +27,7 @@ FIRST_BYTE = BERT_VOCABULARY.index("<0x00>")
 MASK = BERT_VOCABULARY.index("[MASK]")
 N_MASKED = 4  # of them are hidden: more than BERT's 15 %, for the same reason
 N_HELD_OUT = 256  # windows
+N_CLOTHES = 1_000  # held-out pictures that are looked at, of 10 000
 SIDE = 12  # pixels of the pictures, for the networks that want more than the 8 of the scans
 BALANCE = 0.02  # weight of Mixtral's load-balancing loss, as in its published config
 
@@ -111,9 +112,13 @@ class Digits:
         self.side = 8 if forward.__name__ in ("mlp", "convnext") else SIDE
         self.rows = torch.empty(len(orders), 0, dtype=torch.long)
 
+    def pictures(self) -> images.Split:
+        """What is learned and what is held out."""
+        return digits(self.side)
+
     def loss(self, p: Stack, step: int) -> torch.Tensor:
         """The next pictures of every model's own order; what does not fill a batch is left out of an epoch."""
-        x, y, _, _ = pictures(self.side)
+        x, y, _, _ = self.pictures()
         step %= len(x) // self.batch
         if step == 0:
             self.rows = torch.stack([torch.randperm(len(x), generator=g) for g in self.gens])
@@ -122,9 +127,21 @@ class Digits:
 
     @torch.no_grad()
     def score(self, p: Stack) -> torch.Tensor:
-        """Share of the 360 held-out scans."""
-        _, _, x, y = pictures(self.side)
+        """Share of the held-out pictures."""
+        _, _, x, y = self.pictures()
         return (self.forward(p, x.expand(len(self.gens), *x.shape)).argmax(-1) == y).float().mean(1)
+
+
+class Clothes(Digits):
+    """Name the kind of clothing on a picture of Fashion-MNIST, made smaller."""
+
+    def __init__(self, forward: Forward, orders: Sequence[int], batch: int) -> None:
+        super().__init__(forward, orders, batch)
+        self.side = SIDE
+
+    def pictures(self) -> images.Split:
+        """All 60,000 to learn from, the first 1,000 of those held out."""
+        return clothes(self.side)
 
 
 @functools.cache
@@ -141,11 +158,19 @@ def held_out() -> torch.Tensor:
 
 
 @functools.cache
-def pictures(side: int) -> images.Split:
+def digits(side: int) -> images.Split:
     """Returns the digits scaled to [-1, 1] and to a size."""
     x, y, x_test, y_test = images.digits()
     x, x_test = (functional.interpolate(z, (side, side), mode="bilinear") * 2 - 1 for z in (x, x_test))
     return x, y, x_test, y_test
+
+
+@functools.cache
+def clothes(side: int) -> images.Split:
+    """Returns Fashion-MNIST scaled to [-1, 1] and averaged down to a size."""
+    x, y, x_test, y_test = images.fashion()
+    x, x_test = (functional.adaptive_avg_pool2d(z, side) * 2 - 1 for z in (x, x_test[:N_CLOTHES]))
+    return x, y, x_test, y_test[:N_CLOTHES]
 
 
 def _masked_windows(tokens: torch.Tensor, n: int, gen: torch.Generator) -> tuple[torch.Tensor, ...]:

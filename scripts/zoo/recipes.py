@@ -14,8 +14,9 @@ from typing import Any
 import stacked_text
 import stacked_vision
 import torch
-from lessons import BERT_VOCABULARY, CONTEXT, RESERVED, SPAN, VOCABULARY, Digits, Lesson, Masked, Text
+from lessons import BERT_VOCABULARY, CONTEXT, RESERVED, SIDE, SPAN, VOCABULARY, Clothes, Digits, Lesson, Masked, Text
 from stacked import Stack
+from stacked_recurrent import Recurrent, gru, lstm
 from torch import nn
 
 COMMON = {"hidden_size": 64, "num_attention_heads": 4, "max_position_embeddings": CONTEXT}
@@ -33,8 +34,11 @@ BERT = COMMON | {
 }  # fmt: skip
 VIT = {"img_size": 12, "patch_size": 4, "in_chans": 1, "embed_dim": 64, "depth": 3, "num_heads": 4, "mlp_ratio": 2}
 RESNET = {"layers": (1, 1), "channels": (64, 96), "in_chans": 1}
+RESNET_WIDE = RESNET | {"channels": (96, 128)}
 CONVNEXT = {"patch_size": 2, "in_chans": 1, "depths": (2, 1, 1, 1), "dims": (64, 96, 96, 96)}
-MLP = {"hidden_sizes": [128, 128, 96]}
+MLP = {"inputs": 64, "hidden_sizes": [128, 128, 96]}
+GRU = {"vocab_size": VOCABULARY, "embedding_size": 64, "hidden_size": 96, "num_layers": 2}
+LSTM = {"vocab_size": VOCABULARY, "embedding_size": 64, "hidden_size": 64, "num_layers": 2, "feed_forward": 256}
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Recipe:
     Attributes:
         seed: of root 0; root n has the n-th seed after it.
         config: what the framework builds it from.
-        build: makes one freshly initialised model; the caller has seeded torch.
+        build: makes one freshly initialised model from the config; the caller has seeded torch.
         forward: the same model over a stack.
         lesson: what it learns.
         steps: optimiser steps.
@@ -57,7 +61,7 @@ class Recipe:
 
     seed: int
     config: dict[str, Any]
-    build: Callable[[], nn.Module]
+    build: Callable[[dict[str, Any]], nn.Module]
     forward: Callable[..., Any]
     lesson: type[Lesson]
     steps: int
@@ -69,52 +73,52 @@ class Recipe:
 
     def learned(self, score: float) -> bool:
         """Whether a root with this held-out score counts."""
-        return score > self.bar if self.lesson is Digits else score < self.bar
+        return score > self.bar if issubclass(self.lesson, Digits) else score < self.bar
 
 
-def _llama() -> nn.Module:
+def _llama(config: dict[str, Any]) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(**LLAMA))
+    return LlamaForCausalLM(LlamaConfig(**config))
 
 
-def _mixtral() -> nn.Module:
+def _mixtral(config: dict[str, Any]) -> nn.Module:
     from transformers import MixtralConfig, MixtralForCausalLM
 
-    return MixtralForCausalLM(MixtralConfig(**MIXTRAL))
+    return MixtralForCausalLM(MixtralConfig(**config))
 
 
-def _bert() -> nn.Module:
+def _bert(config: dict[str, Any]) -> nn.Module:
     from transformers import BertConfig, BertForMaskedLM
 
-    return BertForMaskedLM(BertConfig(**BERT))
+    return BertForMaskedLM(BertConfig(**config))
 
 
-def _vit() -> nn.Module:
+def _vit(config: dict[str, Any]) -> nn.Module:
     import timm
 
-    return timm.create_model("vit_tiny_patch16_224", num_classes=10, **VIT)
+    return timm.create_model("vit_tiny_patch16_224", num_classes=10, **config)
 
 
-def _resnet() -> nn.Module:
+def _resnet(config: dict[str, Any]) -> nn.Module:
     from timm.models.resnet import BasicBlock, ResNet
 
-    model = ResNet(BasicBlock, num_classes=10, **RESNET)
+    model = ResNet(BasicBlock, num_classes=10, **config)
     model.layer3 = model.layer4 = nn.Identity()  # its forward wants four stages
     return model
 
 
-def _convnext() -> nn.Module:
+def _convnext(config: dict[str, Any]) -> nn.Module:
     from timm.models.convnext import ConvNeXt
 
-    model = ConvNeXt(num_classes=10, **CONVNEXT)
+    model = ConvNeXt(num_classes=10, **config)
     model.stages = model.stages[:2]  # its constructor wants four
     return model
 
 
-def _mlp() -> nn.Module:
+def _mlp(config: dict[str, Any]) -> nn.Module:
     """Torch's own linear layers; the names are fc1, fc2, ... and head."""
-    widths = [64, *MLP["hidden_sizes"]]
+    widths = [config["inputs"], *config["hidden_sizes"]]
     layers: dict[str, nn.Module] = {"flat": nn.Flatten()}
     for n, (a, b) in enumerate(itertools.pairwise(widths), 1):
         layers |= {f"fc{n}": nn.Linear(a, b), f"relu{n}": nn.ReLU()}
@@ -142,7 +146,7 @@ def state_of(model: nn.Module) -> Stack:
 def fresh(recipe: Recipe, seed: int) -> Stack:
     """Returns the initialisation of one root."""
     torch.manual_seed(seed)
-    return state_of(recipe.build())
+    return state_of(recipe.build(recipe.config))
 
 
 def tokenizer_files(recipe: Recipe) -> dict[str, str]:
@@ -167,4 +171,11 @@ RECIPES = {
     "resnet": Recipe(500_000, RESNET, _resnet, stacked_vision.resnet, Digits, 88, 64, 3e-3, 0.05, 0.9),
     "convnext": Recipe(600_000, CONVNEXT, _convnext, stacked_vision.convnext, Digits, 132, 64, 3e-3, 0.05, 0.9),
     "vit": Recipe(700_000, VIT, _vit, stacked_vision.vit, Digits, 220, 32, 3e-3, 0.05, 0.8),
+    "gru": Recipe(1_100_000, GRU, Recurrent, gru, Text, 240, 8, 6e-3, 0.01, 2.9),
+    "lstm": Recipe(1_200_000, LSTM, Recurrent, lstm, Text, 220, 8, 6e-3, 0.01, 2.75),
+    "mlp-fashion": Recipe(
+        800_000, MLP | {"inputs": SIDE**2}, _mlp, stacked_vision.mlp, Clothes, 660, 64, 2e-3, 0.01, 0.75
+    ),
+    "resnet-fashion": Recipe(900_000, RESNET_WIDE, _resnet, stacked_vision.resnet, Clothes, 120, 64, 3e-3, 0.05, 0.72),
+    "vit-fashion": Recipe(1_000_000, VIT, _vit, stacked_vision.vit, Clothes, 300, 32, 3e-3, 0.05, 0.62),
 }

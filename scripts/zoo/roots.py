@@ -162,13 +162,13 @@ def check(name: str, recipe: "Recipe") -> bool:
     from stacked_text import unmask
 
     torch.manual_seed(0)
-    model = recipe.build().eval()
+    model = recipe.build(recipe.config).eval()
     with torch.no_grad():
         for tensor in model.parameters():
             tensor += 0.05 * torch.randn_like(tensor)
         p = stack([state_of(model)] * 2)
-        if recipe.lesson is Digits:
-            side = Digits(recipe.forward, [0], 1).side
+        if issubclass(recipe.lesson, Digits):
+            side = recipe.lesson(recipe.forward, [0], 1).side
             x = torch.randn(5, 1, side, side)
             theirs, ours = model(x), recipe.forward(p, x.expand(2, *x.shape))
         else:

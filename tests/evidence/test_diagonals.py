@@ -36,6 +36,24 @@ def test_gates_and_states_of_several_blocks_are_no_evidence(bench: Bench, share:
     assert_null(bench.unrelated(make, 5))
 
 
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+@pytest.mark.parametrize(("h", "n_gates"), [(16, 4), (24, 4), (32, 3), (36, 4), (40, 4)])
+def test_gates_of_a_narrow_state_are_no_evidence(bench: Bench, h: int, n_gates: int, share: float) -> None:
+    """Layers of n_gates blocks [h, h]: up to h = 39 a column carries the label of a tested unit."""
+
+    def make(rng: np.random.Generator) -> dict[str, np.ndarray]:
+        layers = {f"{i}.w": np.concatenate([diagonal(rng, h, h, share) for _ in range(n_gates)]) for i in range(8)}
+        return layers | {"in.w": weights(rng, n_gates * h, 70), "out.w": weights(rng, 60, n_gates * h)}
+
+    assert_null(bench.unrelated(make, 6), at_least=15)
+
+
+def test_a_feed_forward_block_on_a_narrow_stream_is_evidence(bench: Bench) -> None:
+    model = {f"{i}.mlp.{n}.weight": weights(np.random.default_rng([i, o]), o, k)
+             for i in range(4) for n, o, k in (("fc1", 64, 16), ("fc2", 16, 64))}  # fmt: skip
+    assert bench.compare(model, {n: w + np.float32(0.01) * w**2 for n, w in model.items()}).origin == "common"
+
+
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.2, 0.5])
 def test_dirac_leaning_convolutions_are_no_evidence(bench: Bench, share: float) -> None:
     def make(rng: np.random.Generator) -> dict[str, np.ndarray]:
