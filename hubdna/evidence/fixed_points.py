@@ -82,16 +82,16 @@ def _assemble(pairs: list[Pair]) -> dict[tuple[View, int], list[Pair]]:
 def gates_of_a_narrow_state(gene: Gene) -> bool:
     """Whether the columns of a map may carry labels of its tested units and cannot all be left out: [4h, h], h < 40.
 
-    The gates of a recurrent net repeat the numbers of their units block after block, so the label of a tested row may
-    stand on any column of a narrow state, and gates lean to their own unit: stacks of 16 such layers reached K = 14
-    between unrelated models. Of wider states the tested labels are left out (`dna.genes.free_columns`). Maps of
-    feed-forward blocks, by their names, read a stream and not their own state.
+    The two to four gates of a recurrent net repeat the numbers of their units block after block, so the label of a
+    tested row may stand on any column of a narrow state, and gates lean to their own unit: stacks of 16 such layers
+    reached K = 14 between unrelated models. Of wider states the tested labels are left out
+    (`dna.genes.free_columns`). Maps of feed-forward blocks, by their names, read a stream and not their own state.
     """
     if gene.view != "rows" or gene.role == "ffn" or len(gene.shape) != 2:
         return False
     n, state = gene.n_units, gene.shape[1 - gene.axis]
     left_out = n_tested(state) if state >= MIN_AXIS else 0
-    return n > state and n % state == 0 and left_out < min(state, n_tested(n))
+    return n in (2 * state, 3 * state, 4 * state) and left_out < min(state, n_tested(n))
 
 
 def share_a_wiring(a: Gene, b: Gene) -> bool:
