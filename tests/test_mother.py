@@ -77,3 +77,10 @@ def test_families_are_told_apart_when_their_number_is_known() -> None:
     models["8-other"] = {"conv.weight": np.ones((4, 3, 3, 3), np.float32)}
     found = mother.clusters(models, 3)
     assert sorted(map(sorted, found)) == [*([f"{seed}-{n}" for n in "012345"] for seed in (6, 7)), ["8-other"]]
+
+
+def test_families_of_nets_without_square_matrices_are_told_apart_too() -> None:
+    rng = np.random.default_rng(8)
+    roots = {name: rng.standard_normal((8, 4, 3, 3)).astype(np.float32) for name in "ab"}
+    models = {f"{name}{n}": {"conv.weight": w + np.float32(0.01 * n)} for name, w in roots.items() for n in range(3)}
+    assert sorted(mother.clusters(models, 2)) == [["a0", "a1", "a2"], ["b0", "b1", "b2"]]
