@@ -134,7 +134,7 @@ FAMILIES = {
     )
 }
 STEPS, RATE = 300, 3e-3  # of a base
-COPIES = ("identical", "cast", "quantized", "mask-of")  # another file of its parent's weights: withheld together
+COPIES = ("identical", "cast", "quantized", "mask-of", "adapter-rescaled")  # files of another one's weights
 MEMBERS = (
     Member("base", "base", "", "code", 1, 1),
     Member("a", data="docs"),

@@ -189,8 +189,7 @@ def _files_of(root: Path, family: Family, name: str) -> list[str]:
     """Returns the folders that hold a parent's weights: its own, copies, casts, and its adapter at another scale."""
     other, _, own = name.rpartition("/")
     home = FAMILIES[other] if other else family
-    copies = [m.name for m in MEMBERS if (m.relation in COPIES and m.parent == own) or (m.rank == 0 and m.along == own)]
-    copies = [copy for copy in copies if not copy.startswith("h_")]
+    copies = [m.name for m in MEMBERS if m.relation in COPIES and (m.along or m.parent) == own]
     return [folder(root, home, copy).name for copy in (own, *copies)]
 
 
