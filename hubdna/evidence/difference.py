@@ -107,11 +107,16 @@ def _grid(blocks: list[Block]) -> int:
 
 
 def _rank(x: Matrix, y: Matrix, rounding: float) -> int | None:
-    """Rank of the change up to rounding; None when it is more than half of what the corner can show."""
-    energy = np.linalg.svd(y - x, compute_uv=False) ** 2
+    """Rank of the change up to rounding; None when it is more than half of what the changed rows and columns can show.
+
+    A few rows that were replaced (attention heads in another order) have a low rank by themselves.
+    """
+    change = y - x
+    n_changed = min(change.any(axis=1).sum(), change.any(axis=0).sum())
+    energy = np.linalg.svd(change, compute_uv=False) ** 2
     noise = rounding**2 * float((y**2).sum()) / 3
     if energy.sum() < MIN_OVER_ROUNDING * noise:
         return None  # too small a change to be told from rounding
     tail = energy.sum() - np.cumsum(energy)
     rank = int(np.argmax(tail <= max(2 * noise, NEGLIGIBLE * energy.sum()))) + 1
-    return rank if rank <= min(x.shape) // 2 else None
+    return rank if rank <= n_changed // 2 else None

@@ -15,7 +15,8 @@ other decoder ones is a test set in the strict sense, and these only for the lin
 Bar: every pair with weights in common is `common` at log10 p <= -14.3 or `identical`, disguised ones too and with
 `disguise` named; 0 independents `common`; distilled ones `no-evidence` or `undecided`; adapters never `common`. Over
 pairs with a relation at least 97 % are right, and no fine-tune, sibling or twin is given one of another kind. A pair of
-which only the agreement of two matchings speaks is `undecided`; it counts as a miss and is shown apart.
+which only the agreement of two matchings speaks is `undecided`; it counts as a miss and is shown apart. Attention heads
+in another order (`perm_heads`, added last) are not looked at: such a pair must be `common`, its disguise is not named.
 
     HUBDNA_ZOO=DIR python scripts/boards/pairs.py [--quick] [--fresh] [--rivals PYTHON]
 

@@ -67,6 +67,7 @@ DECODER = [
         ("units", "heads", "scales", "signs", "norms", "rotation"),
         {
             "perm_mlp": ("units",),
+            "perm_heads": ("heads",),
             "perm_all": ("units", "heads", "residual"),
             "rotated": ("norms", "rotation"),
             "rescaled": ("scales",),
@@ -127,6 +128,7 @@ MOE = [
         ("units", "heads", "experts", "scales", "signs", "norms", "rotation"),
         {
             "perm_mlp": ("units",),
+            "perm_heads": ("heads",),
             "perm_res": ("residual",),
             "perm_experts": ("experts",),
             "perm_all": (*BOTH, "experts"),
@@ -146,6 +148,7 @@ ENCODER = [
         (*BOTH, "scales", "signs"),
         {
             "perm_mlp": ("units",),
+            "perm_heads": ("heads",),
             "perm_res": ("residual",),
             "perm_all": BOTH,
             "rescaled": ("scales",),
@@ -163,6 +166,7 @@ VIT = [
         ("units", "heads", "scales", "signs", "norms", "rotation"),
         {
             "perm_mlp": ("units",),
+            "perm_heads": ("heads",),
             "perm_res": ("residual",),
             "perm_all": BOTH,
             "rotated": ("norms", "rotation"),

@@ -13,15 +13,20 @@ from hubdna.models import Loader
 from hubdna.records import ModelRef, ReadLevel, Verdict
 
 D, H, N_LAYERS, N_TOKENS, N_RESERVED = 128, 320, 3, 700, 48
+HEAD = 16
 READS, WRITES = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"), ("o_proj", "down_proj")
 
 
-def llama(rng: np.random.Generator) -> Tensors:
-    """Gated feed-forward layers and attention behind norms; the last 48 tokens are reserved."""
+def llama(rng: np.random.Generator, n_keys: int = D // HEAD) -> Tensors:
+    """Gated feed-forward layers and attention behind norms; the last 48 tokens are reserved.
+
+    `n_keys` heads of keys and values serve 8 heads of queries.
+    """
+    rows = {"q": D, "k": n_keys * HEAD, "v": n_keys * HEAD, "o": D}
     model = {"model.embed_tokens.weight": weights(rng, N_TOKENS, D), "lm_head.weight": weights(rng, N_TOKENS, D)}
     for i in range(N_LAYERS):
         layer = f"model.layers.{i}"
-        model |= {f"{layer}.self_attn.{p}_proj.weight": weights(rng, D, D) for p in "qkvo"}
+        model |= {f"{layer}.self_attn.{p}_proj.weight": weights(rng, n, D) for p, n in rows.items()}
         model |= {f"{layer}.mlp.{p}_proj.weight": weights(rng, H, D) for p in ("gate", "up")}
         model[f"{layer}.mlp.down_proj.weight"] = weights(rng, D, H)
         model[f"{layer}.input_layernorm.weight"] = gains(rng)
@@ -34,7 +39,7 @@ def gains(rng: np.random.Generator) -> np.ndarray:
 
 
 def logits(model: Tensors, tokens: np.ndarray) -> np.ndarray:
-    """What a llama computes; one head, no positions."""
+    """What a llama computes; no positions."""
     x = model["model.embed_tokens.weight"][tokens].astype(np.float64)
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
@@ -45,8 +50,11 @@ def logits(model: Tensors, tokens: np.ndarray) -> np.ndarray:
         q, k, v, o = (model[f"{layer}.self_attn.{p}_proj.weight"] for p in "qkvo")
         gate, up, down = (model[f"{layer}.mlp.{p}_proj.weight"] for p in ("gate", "up", "down"))
         h = norm(x, f"{layer}.input_layernorm.weight")
-        scores = np.exp((h @ q.T) @ (h @ k.T).T / np.sqrt(D))
-        x = x + scores / scores.sum(axis=-1, keepdims=True) @ (h @ v.T) @ o.T
+        queries, keys, values = ((h @ w.T).reshape(len(x), -1, HEAD).transpose(1, 0, 2) for w in (q, k, v))
+        keys, values = (np.repeat(w, len(queries) // len(w), axis=0) for w in (keys, values))
+        scores = np.exp(queries @ keys.transpose(0, 2, 1) / np.sqrt(HEAD))
+        heads = scores / scores.sum(axis=-1, keepdims=True) @ values
+        x = x + heads.transpose(1, 0, 2).reshape(len(x), -1) @ o.T
         h = norm(x, f"{layer}.post_attention_layernorm.weight")
         a = h @ gate.T
         x = x + (a / (1 + np.exp(-a)) * (h @ up.T)) @ down.T
@@ -68,6 +76,20 @@ def shuffled(model: Tensors, rng: np.random.Generator) -> Tensors:
         return gate[order], up[order], down[:, order]
 
     return units_changed(model, change)
+
+
+def heads_moved(model: Tensors, rng: np.random.Generator, first: int = 0) -> Tensors:
+    """Heads of keys and values in another order, from number `first` on; those of queries in their groups likewise."""
+    new = dict(model)
+    for i in range(N_LAYERS):
+        q, k, v, o = (f"model.layers.{i}.self_attn.{p}_proj.weight" for p in "qkvo")
+        n_keys = len(model[k]) // HEAD
+        order = np.concatenate([np.arange(first), first + rng.permutation(n_keys - first)])
+        groups = np.arange(D // HEAD).reshape(n_keys, -1)[order]
+        queries = rng.permuted(groups, axis=1).reshape(-1)
+        by_key, by_query = ((o[:, None] * HEAD + np.arange(HEAD)).reshape(-1) for o in (order, queries))
+        new |= {k: model[k][by_key], v: model[v][by_key], q: model[q][by_query], o: model[o][:, by_query]}
+    return new
 
 
 def scaled(model: Tensors, factors: Any) -> Tensors:

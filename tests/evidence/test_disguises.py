@@ -14,6 +14,7 @@ from disguised_models import (
     all_at_once,
     flipped,
     folded,
+    heads_moved,
     judged,
     llama,
     logits,
@@ -103,6 +104,22 @@ def test_one_disguise_of_a_resnet_is_seen_past_and_named(
     model = resnet(rng(0))
     verdict = judged(tmp_path, model, change(model, rng(1)))
     assert (verdict.origin, verdict.relation, verdict.disguise) == ("common", None, disguise)
+
+
+@pytest.mark.parametrize("level", ["small", "standard", "full"])
+@pytest.mark.parametrize("n_keys", [2, 8])
+@pytest.mark.parametrize("first", [0, 1])
+def test_attention_heads_in_another_order_are_seen_past_and_not_named(
+    tmp_path: Path, level: ReadLevel, n_keys: int, first: int
+) -> None:
+    """Heads are not looked at. Where the first one stays, a corner keeps half of its rows: no adapter did that."""
+    model, tokens = llama(rng(0), n_keys), np.arange(20)
+    changed = heads_moved(model, rng(4), first)
+    assert np.abs(logits(changed, tokens) - logits(model, tokens)).max() < 1e-5
+    assert any(not np.array_equal(changed[n], w) for n, w in model.items() if "q_proj" in n)
+    for other in (changed, tuned(changed, rng(2))):
+        verdict = judged(tmp_path, model, other, level=level)
+        assert (verdict.origin, verdict.relation, verdict.disguise) == ("common", None, ())
 
 
 def test_gains_that_were_folded_into_the_maps_are_named(tmp_path: Path) -> None:
