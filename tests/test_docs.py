@@ -276,10 +276,16 @@ def test_the_sketch_table_is_the_measurement() -> None:
     text = (ROOT / "docs" / "design.md").read_text()
     rhos = [float(r) for r in re.search(r"^\| slots x bits \| (.*) \|$", text, re.MULTILINE)[1].split(" | ")]
     rows = re.findall(r"^\| (\d+) x (\d+) \| (.*) \|$", text, re.MULTILINE)
+    layouts = measured.pop("layouts")
     assert len(rows) * len(rhos) == len(measured)
     for slots, bits, cells in rows:
         for rho, cell in zip(rhos, cells.split(" | "), strict=True):
             assert int(cell) == measured[f"{slots}x{bits} rho {rho}"]["vote 2.5"], (slots, bits, rho)
+    columns = re.search(r"^\| layout \| (.*) \|$", text, re.MULTILINE)[1].split(" | ")
+    assert len(columns) == len(layouts["2048: 4 rows"])
+    for layout, row in layouts.items():
+        cells = [str(row[c]) if c == "kib" else "/".join(map(str, row[c])) for c in columns]
+        assert f"\n| {layout} | {' | '.join(cells)} |\n" in text
 
 
 def test_the_index_card_lists_what_is_inside() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disguised_models import Tensors, flipped, llama, permuted, rescaled, rotated, shuffled, write
+from disguised_models import Tensors, all_at_once, flipped, llama, permuted, rescaled, rotated, shuffled, write
 
 from hubdna.dna import codec
 from hubdna.models import Loader
@@ -17,7 +17,7 @@ N_STRANGERS = 15
 
 
 def dna(folder: Path, model: Tensors) -> Dna:
-    return Loader().load(write(folder, model)).dna
+    return Loader().load(write(folder, model, reserved=True)).dna
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexDir]:
         yield index
 
 
-@pytest.mark.parametrize("disguise", [rotated, permuted, shuffled, rescaled, flipped], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "disguise", [rotated, permuted, shuffled, rescaled, flipped, all_at_once], ids=lambda f: f.__name__
+)
 def test_a_disguised_copy_is_proposed_and_listed_first(disguise, index: IndexDir, tmp_path: Path) -> None:
     rng = np.random.default_rng(100)
     query = dna(tmp_path / "copy", disguise(llama(np.random.default_rng(0)), rng))
