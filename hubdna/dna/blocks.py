@@ -39,7 +39,7 @@ def choose(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def choose_samples(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Matrices of which a sample is kept, spread over the depth: any that are not kept as corners. From headers alone."""
+    """Matrices of which a sample is kept, spread over the depth: those without a corner. From headers alone."""
     kept = {id(t) for t in choose(tensors)}
     able = [t for t in tensors if _is_matrix(t.info) and id(t) not in kept and roles.role_of(t.info) != "label"]
     return spread(sorted(able, key=lambda t: roles.natural(t.info.name)), N_SAMPLES)

@@ -2,7 +2,8 @@
 
 Layout (schema `hubdna.dna/3`): the rows of all genes end to end (`rows` int8), their `scales`, `live`, `hashes`,
 `ids`, `sketches`, the exact corners (`corners` float32) and `samples`; `__metadata__` holds the scheme and, as
-canonical JSON, one entry a gene, a corner and a sample. The same model gives the same bytes on every machine, read locally or by ranges.
+canonical JSON, one entry a gene, a corner and a sample. The same model gives the same bytes on every machine, read
+locally or by ranges.
 """
 
 from __future__ import annotations
