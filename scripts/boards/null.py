@@ -2,14 +2,19 @@
 
 The law board relabels units; that tests the code. Whether trainings really are independent of their labels is another
 question, and only trainings can answer it: per architecture 200 roots of one config and one data set, fifty of them in
-one order of the data (scripts/zoo/roots.py). Every pair goes through pairing and all tests of all views. Pairs share
-models, so intervals come from a bootstrap over models, and the law of a single pair is only a guide for the tail.
+one order of the data (scripts/zoo/roots.py; seven GRUs of the 200 learned too little and are left out). Every pair goes
+through pairing and all tests of all views. Pairs share models, so intervals come from a bootstrap over models, and the
+law of a single pair is only a guide for the tail.
 
 Also measured here: on how many hidden units the two matchings of `evidence.agreement` agree between independent
-models, layer by layer; `hubdna.verdict` says `copy` from 20 % and nothing below 5 %.
+models, layer by layer; `hubdna.verdict` says `copy` from 20 % and nothing below 5 %. Chance gives about half a unit
+whatever the layer's width (Gaussian layers of 12 to 256 units: 0.48 to 0.52), so a share means less in a narrow layer.
+40 roots each of ResNets of 32, 96 and 128 channels beside the 200 of 64 show that.
 
 Bar: no pair `common` (log10 p <= -14.3) in any architecture; the mean of K of every test within 1 +- 0.1 or its
-bootstrap interval of 99 % holding 1; agreement below 5 % in half of the layers for every pair looked at.
+bootstrap interval of 99 % holding 1; agreement below 5 % in half of the layers for every pair looked at. ResNets of 32
+channels are a limit, shown and not part of that last bar: two of 32 units are 6 %, and chance alone gives them to one
+pair in eleven.
 
     HUBDNA_ZOO=DIR python scripts/boards/null.py [--quick] [--fresh]      scripts/zoo/roots.py trains what it needs
 """
@@ -41,8 +46,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "zoo"))
 ARCHITECTURES = (
     "mlp", "resnet", "convnext", "vit", "decoder", "encoder", "moe",
-    "gru", "lstm", "mlp-fashion", "resnet-fashion", "vit-fashion",
+    "gru", "lstm", "mlp-fashion", "resnet-fashion", "vit-fashion", "resnet-32", "resnet-96", "resnet-128",
 )  # fmt: skip
+LIMITS = ("resnet-32",)
 N_BOOTSTRAP, N_SIDES = 2_000, 40
 
 
@@ -164,9 +170,8 @@ def main() -> int:
             wrong += [] if ok else [f"{name}: {test}"]
         smallest = rows.get(f"pairs {name}", {"smallest_log10_p": 0})["smallest_log10_p"]
         wrong += [f"{name}: common"] if smallest <= -14.3 else []
-        wrong += (
-            [f"{name}: agreement"] if rows.get(f"agreement {name}", {}).get("largest_half_of_layers", 0) >= 0.05 else []
-        )
+        agreed = rows.get(f"agreement {name}", {}).get("largest_half_of_layers", 0)
+        wrong += [f"{name}: agreement"] if agreed >= 0.05 and name not in LIMITS else []
     board.table(
         "K over all pairs of independent roots (law: P(K>=3) .0803, P(K>=5) .0037; pairs share models)",
         ["test", "pairs", "mean", "99 % interval", "variance", "P>=3", "P>=5", "max"], lines,

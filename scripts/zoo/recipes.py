@@ -57,6 +57,7 @@ class Recipe:
         decay: weight decay of matrices.
         bar: a root has learned when its held-out loss is below this (text) or its accuracy above (pictures).
         together: models in one stack.
+        roots: how many there should be.
     """
 
     seed: int
@@ -70,6 +71,7 @@ class Recipe:
     decay: float
     bar: float
     together: int = 25
+    roots: int = 200
 
     def learned(self, score: float) -> bool:
         """Whether a root with this held-out score counts."""
@@ -103,8 +105,13 @@ def _vit(config: dict[str, Any]) -> nn.Module:
 def _resnet(config: dict[str, Any]) -> nn.Module:
     from timm.models.resnet import BasicBlock, ResNet
 
-    model = ResNet(BasicBlock, num_classes=10, **config)
+    stem = config.get("stem", 64)
+    model = ResNet(BasicBlock, num_classes=10, **{k: v for k, v in config.items() if k != "stem"})
     model.layer3 = model.layer4 = nn.Identity()  # its forward wants four stages
+    if stem != 64:  # timm's is always 64
+        model.conv1, model.bn1 = nn.Conv2d(1, stem, 7, 2, 3, bias=False), nn.BatchNorm2d(stem)
+        model.layer1 = nn.Sequential(BasicBlock(stem, config["channels"][0]))
+        model.init_weights()
     return model
 
 
@@ -178,4 +185,10 @@ RECIPES = {
     ),
     "resnet-fashion": Recipe(900_000, RESNET_WIDE, _resnet, stacked_vision.resnet, Clothes, 120, 64, 3e-3, 0.05, 0.72),
     "vit-fashion": Recipe(1_000_000, VIT, _vit, stacked_vision.vit, Clothes, 300, 32, 3e-3, 0.05, 0.62),
-}
+} | {
+    f"resnet-{n}": Recipe(
+        1_300_000 + 1_000 * n, RESNET | {"stem": n, "channels": (n, 96)}, _resnet, stacked_vision.resnet, Digits,
+        88, 64, 3e-3, 0.05, 0.9, together=20, roots=40,
+    )
+    for n in (32, 96, 128)
+}  # fmt: skip

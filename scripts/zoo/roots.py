@@ -141,8 +141,8 @@ def grow(name: str, recipe: "Recipe", upto: int) -> None:
     folder = zoo() / "roots" / name
     about = folder / "about.json"
     roots = json.loads(about.read_text(encoding="utf-8"))["roots"] if about.exists() else {}
-    for first in range(0, upto, recipe.together):
-        numbers = [n for n in range(first, min(first + recipe.together, N_ROOTS)) if f"{n:03d}" not in roots]
+    for first in range(0, min(upto, recipe.roots), recipe.together):
+        numbers = [n for n in range(first, min(first + recipe.together, recipe.roots)) if f"{n:03d}" not in roots]
         if not numbers:
             continue
         roots |= train_batch(recipe, numbers, folder)
