@@ -8,7 +8,7 @@ from posixpath import dirname, join
 from hubdna.dna.model import choose_files, model_files
 from hubdna.dna.sides import layer_sides
 from hubdna.errors import FormatError, HubdnaError, NotFoundError, OnlyAdapterError
-from hubdna.evidence.agreement import agreement
+from hubdna.evidence.agreement import MIN_UNITS, agreement
 from hubdna.evidence.compare import compare_dna, untested
 from hubdna.models import Loader
 from hubdna.records import Comparison, ModelRef, Verdict
@@ -52,7 +52,8 @@ def _agreement(a: ModelRef, b: ModelRef, loader: Loader) -> tuple[tuple[float, .
     cost = reader_a.n_bytes + reader_b.n_bytes, reader_a.n_requests + reader_b.n_requests
     if len(sides[0]) != len(sides[1]):
         return (), cost
-    alike = [(x, y) for x, y in zip(*sides, strict=True) if x[0].shape[1] == y[0].shape[1]]
+    wide = [(x, y) for x, y in zip(*sides, strict=True) if min(len(x[0]), len(y[0])) >= MIN_UNITS]
+    alike = [(x, y) for x, y in wide if x[0].shape[1] == y[0].shape[1]]
     return tuple(agreement(x, y) for x, y in alike), cost
 
 

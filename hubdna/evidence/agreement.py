@@ -14,6 +14,9 @@ import json
 from functools import lru_cache
 from typing import Any
 
+MIN_UNITS = 48
+"""Units of a layer from which a share says something. Chance gives half a unit at any width, as a Poisson variable:
+20 % of 48 units once in 6e9 layers, of 32 once in a million, of 16 once in 600."""
 Sides = tuple[Any, Any]
 """Responses of the units of one hidden layer, [units, inputs] each: of one side and of another."""
 

@@ -7,14 +7,16 @@ through pairing and all tests of all views. Pairs share models, so intervals com
 law of a single pair is only a guide for the tail.
 
 Also measured here: on how many hidden units the two matchings of `evidence.agreement` agree between independent
-models, layer by layer; `hubdna.verdict` says `copy` from 20 % and nothing below 5 %. Chance gives about half a unit
-whatever the layer's width (Gaussian layers of 12 to 256 units: 0.48 to 0.52), so a share means less in a narrow layer.
-40 roots each of ResNets of 32, 96 and 128 channels beside the 200 of 64 show that.
+models, layer by layer; `hubdna.verdict` says `copy` from 20 % and nothing below 10 %. Chance gives about half a unit
+whatever the layer's width (Gaussian layers of 12 to 256 units: 0.48 to 0.52), so a share means less in a narrow layer,
+and layers of fewer than 48 units are not looked at. 40 roots each of ResNets of 32, 96 and 128 channels beside the 200
+of 64 show it.
 
 Bar: no pair `common` (log10 p <= -14.3) in any architecture; the mean of K of every test within 1 +- 0.1 or its
-bootstrap interval of 99 % holding 1; agreement below 5 % in half of the layers for every pair looked at. ResNets of 32
-channels are a limit, shown and not part of that last bar: two of 32 units are 6 %, and chance alone gives them to one
-pair in eleven.
+bootstrap interval of 99 % holding 1; agreement below 10 % in half of the layers for every pair. The ResNets of 32
+channels are a limit: shown, and not part of that last bar. It was 5 % over the pairs of 40 roots before, and held;
+over all pairs 25 of 19,900 ResNets of 64 channels passed it, as many as chance gives. So the line was moved to where
+chance alone comes once in a million layers of 64 units.
 
     HUBDNA_ZOO=DIR python scripts/boards/null.py [--quick] [--fresh]      scripts/zoo/roots.py trains what it needs
 """
@@ -41,6 +43,7 @@ from hubdna.records import Dna, ModelRef
 from hubdna.sources import formats
 from hubdna.sources.interface import LocalReader
 from hubdna.sources.tokenizer import unseen_tokens
+from hubdna.verdict import NOT_AGREED
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "zoo"))
@@ -49,7 +52,7 @@ ARCHITECTURES = (
     "gru", "lstm", "mlp-fashion", "resnet-fashion", "vit-fashion", "resnet-32", "resnet-96", "resnet-128",
 )  # fmt: skip
 LIMITS = ("resnet-32",)
-N_BOOTSTRAP, N_SIDES = 2_000, 40
+N_BOOTSTRAP = 2_000
 
 
 def read(path: Path) -> Dna:
@@ -93,10 +96,8 @@ def summary(K: NDArray[np.int16]) -> dict[str, Any]:
 
 
 def agreements(files: list[Path]) -> dict[str, Any]:
-    """Shares of hidden units on which two matchings agree, over pairs of the first and the last roots."""
-    half = min(N_SIDES, len(files)) // 2
-    chosen = files[:half] + files[-half:]  # the last ones share the order of their data
-    sides = [_sides(path) for path in chosen]
+    """Shares of hidden units on which two matchings agree, over all pairs."""
+    sides = [_sides(path) for path in files]
     shares = [
         [agreement(x, y) for x, y in zip(sides[i], sides[j], strict=True)]
         for i, j in itertools.combinations(range(len(sides)), 2)
@@ -171,7 +172,7 @@ def main() -> int:
         smallest = rows.get(f"pairs {name}", {"smallest_log10_p": 0})["smallest_log10_p"]
         wrong += [f"{name}: common"] if smallest <= -14.3 else []
         agreed = rows.get(f"agreement {name}", {}).get("largest_half_of_layers", 0)
-        wrong += [f"{name}: agreement"] if agreed >= 0.05 and name not in LIMITS else []
+        wrong += [f"{name}: agreement"] if agreed >= NOT_AGREED and name not in LIMITS else []
     board.table(
         "K over all pairs of independent roots (law: P(K>=3) .0803, P(K>=5) .0037; pairs share models)",
         ["test", "pairs", "mean", "99 % interval", "variance", "P>=3", "P>=5", "max"], lines,

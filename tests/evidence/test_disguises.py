@@ -27,6 +27,7 @@ from disguised_models import (
     resnet_signs,
     rotated,
     shuffled,
+    units_changed,
     write,
 )
 from evidence_bench import Tensors, weights
@@ -153,6 +154,16 @@ def test_all_disguises_at_once_without_such_tokens_are_undecided_and_the_count_i
     assert (verdict.origin, verdict.relation, verdict.disguise) == ("undecided", None, ())
     assert "two independent matchings" in (verdict.undecided_because or "")
     assert min(verdict.evidence.agreement) > 0.9 and (verdict.log10_p or 0) > -6
+
+
+@pytest.mark.parametrize(("width", "n_layers"), [(47, 0), (48, 3)])
+def test_layers_too_narrow_for_a_share_of_their_units_are_not_matched(
+    tmp_path: Path, width: int, n_layers: int
+) -> None:
+    def narrow(seed: int) -> Tensors:
+        return units_changed(llama(rng(seed)), lambda gate, up, down: (gate[:width], up[:width], down[:, :width]))
+
+    assert len(judged(tmp_path, narrow(0), narrow(1)).evidence.agreement) == n_layers
 
 
 def test_shuffled_hidden_units_alone_need_a_full_read_too(tmp_path: Path) -> None:
