@@ -18,6 +18,7 @@ from hubdna.records.evidence import (
     Origin,
     Verdict,
 )
+from hubdna.records.lineage import Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 
 __all__ = [
@@ -39,6 +40,9 @@ __all__ = [
     "IndexInfo",
     "Kind",
     "Match",
+    "Member",
+    "Mixture",
+    "MixtureKind",
     "ModelRef",
     "Origin",
     "Provenance",
