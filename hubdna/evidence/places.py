@@ -38,7 +38,7 @@ class Place:
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """bool [n]; which of the others have this place."""
+        """Bool [n]; which of the others have this place."""
         return np.array([bool(name) for name in self.names])
 
 

@@ -18,7 +18,7 @@ from hubdna.records.evidence import (
     Origin,
     Verdict,
 )
-from hubdna.records.lineage import Member, Mixture, MixtureKind
+from hubdna.records.lineage import Edge, Family, Mark, Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 
 __all__ = [
@@ -34,11 +34,14 @@ __all__ = [
     "Difference",
     "Direction",
     "Dna",
+    "Edge",
     "Evidence",
+    "Family",
     "Finding",
     "Gene",
     "IndexInfo",
     "Kind",
+    "Mark",
     "Match",
     "Member",
     "Mixture",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hubdna.records.evidence import Certainty
 from hubdna.records.models import ModelRef
 
 MixtureKind = Literal["linear", "sparse", "layers"]
@@ -45,3 +46,55 @@ class Mixture:
     tensors: tuple[str, ...]
     unexplained: float
     directed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A sign in the bits that one of two models was made from the other.
+
+    Attributes:
+        name: which sign.
+        child: 0 when the first was made from the second, 1 when the second was made from the first.
+        because: the sign in words.
+    """
+
+    name: str
+    child: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Two neighbours in a family tree.
+
+    Attributes:
+        parent, child: which was made from which; for an undirected edge in the order of their names.
+        certainty: "certain" and "likely" edges have a direction, those of certainty "none" have not.
+        chance: that the child was made from the parent, from the shape of the tree and from marks; in [0, 1].
+        relation: as a verdict's, or None.
+        because: marks in words.
+    """
+
+    parent: ModelRef
+    child: ModelRef
+    certainty: Certainty
+    chance: float
+    relation: str | None
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models of one origin.
+
+    Attributes:
+        members: one of each set of equal models, by name.
+        copies: for those that have equals, the equals.
+        edges: the family tree; parents of merges are edges, too.
+        mixtures: members that are merges of others.
+    """
+
+    members: tuple[ModelRef, ...]
+    copies: tuple[tuple[ModelRef, tuple[ModelRef, ...]], ...]
+    edges: tuple[Edge, ...]
+    mixtures: tuple[tuple[ModelRef, Mixture], ...] = ()
