@@ -56,19 +56,20 @@ def _rank(one: tuple[list[Entry], Verdict]) -> tuple[int, float, float, str]:
 
 def retest(dna: Dna, entry: Entry, index: IndexDir, rows: Rows | None = None) -> Verdict:
     """The verdict on one pair, whatever the sketches say."""
-    return judge(compare_dna(dna, _with_rows(index.dna(entry), entry, rows)))
+    return judge(compare_dna(dna, with_rows(index.dna(entry), entry, rows)))
 
 
 def _rows_of_any(group: list[Entry], index: IndexDir, rows: Rows | None) -> Dna:
     """The DNA that all of a group have; rows that a published index lacks come from the first who still has them."""
     for entry in group[:MAX_ASKED]:
-        dna = _with_rows(index.dna(entry), entry, rows)
+        dna = with_rows(index.dna(entry), entry, rows)
         if rows is None or all(g.rows is not None for g in dna.genes):
             break
     return dna
 
 
-def _with_rows(dna: Dna, entry: Entry, rows: Rows | None) -> Dna:
+def with_rows(dna: Dna, entry: Entry, rows: Rows | None) -> Dna:
+    """A model's DNA with its rows, read again if the index holds none and somebody can."""
     if rows is None or all(g.rows is not None for g in dna.genes):
         return dna
     try:

@@ -45,6 +45,8 @@ the zoo 41 % and more."""
 FOLDED = 0.8
 """Share of the difference of matching rows that one factor a column explains: undisguised pairs of the zoo reach 0.25,
 folded ones begin at 0.85."""
+LIKELY_CHANCE = 0.9
+"""From which an edge of a family tree counts as likely; the board `direction` says how often such edges are right."""
 AGREED, NOT_AGREED = 0.2, 0.1
 """Share of hidden units on which two independent matchings agree, in at least half of the layers. Chance gives about
 half a unit at any width: independent layers of 64 units reached 5 of them in 19,900 pairs (7.8 %), of 128 units 6

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "records"},
     {"sources", "dna", "evidence", "verdict", "card", "report"},
     {"hub", "store"},
-    {"models", "compare", "crawl", "search", "seed"},
+    {"models", "compare", "crawl", "search", "lineage", "seed"},
     {"rules", "audit"},
     {"demo", "cli", "__main__"},
 ]

@@ -50,7 +50,7 @@ def marks(a: Dna, b: Dna) -> tuple[Mark, ...]:
             found += [Mark(name, child, words) for name, test, words in _TESTS if test(places, made)]
         if _repeats(source, made):
             found.append(
-                Mark("repeated", child, "layers or experts of the other stand in it more than once, bit-equal")
+                Mark("repeated", child, "layers or experts of the other stand in it several times, bit for bit")
             )
     return tuple(found)
 

@@ -28,7 +28,8 @@ def step(values: Values, dtype: str) -> Values:
     """
     kind = dtype if dtype in _MANTISSA else "F32"
     exponent = np.frexp(values)[1] - 1
-    return np.ldexp(1.0, np.maximum(exponent - _MANTISSA[kind], _SMALLEST[kind]))
+    steps: Values = np.ldexp(1.0, np.maximum(exponent - _MANTISSA[kind], _SMALLEST[kind]))
+    return steps
 
 
 def energy(values: Values, dtype: str) -> float:

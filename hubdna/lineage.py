@@ -1,0 +1,231 @@
+"""families(index): which models of an index are of one origin, and how they descend from each other.
+
+    candidates by sketches -> exact tests -> clusters -> distances -> the shortest tree -> marks, dates, claims -> edges
+
+An edge is `certain` by a mark in the bits, `likely` when the shape of the tree and everything else leave little doubt
+of its place and its way, and undirected else. Nothing here looks at names, sizes or configs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import networkx as nx
+
+from hubdna.evidence import topology
+from hubdna.evidence.compare import compare_dna
+from hubdna.evidence.direction import marks
+from hubdna.evidence.unmix import unmix
+from hubdna.records import Certainty, Dna, Edge, Family, Mark, Mixture, ModelRef, Verdict
+from hubdna.search import MIN_CANDIDATES, Rows, with_rows
+from hubdna.store import Entry, IndexDir
+from hubdna.verdict import LIKELY_CHANCE, judge
+
+CERTAIN_ODDS, LIKELY_ODDS, DATE_ODDS, CLAIM_ODDS = 1000.0, 20.0, 20.0, 10.0
+"""How many times likelier a certain mark, a likely one (a grid, zeros, a coarser type), the dates of publication, and
+what the child's card declares make a direction. Chosen, not measured: on trees without dates and cards the board
+`direction` says how often a likely edge is right."""
+
+Pair = tuple[int, int]
+Verdicts = dict[Pair, Verdict]
+Progress = Callable[[str], object]
+
+
+@dataclass
+class Kin:
+    """Models of one origin, as far as they were found.
+
+    Attributes:
+        entries: one of each set of exact copies.
+        models: their DNA.
+        verdicts: on the pairs (i, j), i < j, that were tested and share an origin.
+    """
+
+    entries: list[Entry]
+    models: list[Dna]
+    verdicts: Verdicts = field(default_factory=dict)
+
+    def verdict(self, i: int, j: int) -> Verdict:
+        """On a pair, tested now if it was not before; seen from the smaller number."""
+        i, j = min(i, j), max(i, j)
+        if (i, j) not in self.verdicts:
+            self.verdicts[i, j] = judge(compare_dna(self.models[i], self.models[j]))
+        return self.verdicts[i, j]
+
+
+def families(
+    index: IndexDir,
+    refs: Iterable[ModelRef] = (),
+    rows: Rows | None = None,
+    progress: Progress = lambda name: None,
+) -> Iterator[Family]:
+    """Find the families of an index, or those that some models belong to.
+
+    Args:
+        index: where to look.
+        refs: models of the index; without any, all families of two or more.
+        rows: reads rows that a published index does not hold.
+        progress: called with the name of each model that was looked at.
+
+    Yields:
+        Families, each with its tree; a model without relatives is a family of one when it was asked for.
+    """
+    asked = [e for ref in refs if (e := index.get(ref.repo_id)) is not None]
+    done: set[int] = set()
+    for entry in asked or index.entries():
+        first = index.copies(entry)[0]
+        if first.id in done:
+            continue
+        kin = _gather(first, index, rows, progress)
+        done |= {e.id for e in kin.entries}
+        copies = {e.ref: tuple(c.ref for c in index.copies(e)[1:]) for e in kin.entries}
+        if len(kin.entries) > 1 or asked or copies[first.ref]:
+            yield family(kin, copies)
+
+
+def _gather(start: Entry, index: IndexDir, rows: Rows | None, progress: Progress) -> Kin:
+    """All models that share an origin with the first, or with one that does, and so on."""
+    kin = Kin([start], [with_rows(index.dna(start), start, rows)])
+    place, at = {start.id: 0}, 0
+    while at < len(kin.entries):
+        progress(kin.entries[at].ref.repo_id)
+        for entry in index.candidates(kin.models[at], MIN_CANDIDATES):
+            if entry.id in place:
+                continue
+            dna = with_rows(index.dna(entry), entry, rows)
+            verdict = judge(compare_dna(kin.models[at], dna))
+            if verdict.origin in ("identical", "common"):
+                place[entry.id] = len(kin.entries)
+                kin.entries.append(entry)
+                kin.models.append(dna)
+                kin.verdicts[at, place[entry.id]] = verdict
+        at += 1
+    return kin
+
+
+def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
+    """Draw the family tree of models of one origin."""
+    distances = topology.measure(kin.models)
+    graph = topology.tree(kin.models, distances, {})
+    signs = {pair: _signs(kin, *pair) for pair in _pairs(graph)}
+    made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
+    graph = topology.tree(kin.models, distances, made_from)
+    odds = _odds(kin, signs)
+    firm = topology.firmness(topology.draws(kin.models, distances, made_from), odds)
+    _join(graph, kin)
+    mixtures = _mixtures(kin, distances)
+    edges = [_edge(kin, pair, signs, firm, odds) for pair in _pairs(graph)]
+    return Family(
+        members=tuple(e.ref for e in kin.entries),
+        copies=tuple((ref, same) for ref, same in copies.items() if same),
+        edges=tuple(_with_merges(edges, mixtures)),
+        mixtures=tuple(mixtures.items()),
+    )
+
+
+def _pairs(graph: nx.Graph) -> list[Pair]:
+    return sorted((min(u, v), max(u, v)) for u, v in graph.edges)
+
+
+def _signs(kin: Kin, i: int, j: int) -> tuple[Mark, ...]:
+    """Certain marks, else what the verdict says of the direction."""
+    found = marks(kin.models[i], kin.models[j])
+    verdict = kin.verdict(i, j)
+    if found or verdict.direction == "undirected":
+        return found
+    child = 0 if verdict.direction == "a-from-b" else 1
+    return (Mark("likely", child, f"looks {verdict.relation}"),)
+
+
+def _odds(kin: Kin, signs: dict[Pair, tuple[Mark, ...]]) -> topology.Odds:
+    """How many times likelier it is that the second was made from the first than the other way round."""
+
+    def odds(parent: int, child: int) -> float:
+        pair = min(parent, child), max(parent, child)
+        if pair not in signs:
+            signs[pair] = _signs(kin, *pair)
+        ways = _outside(kin.entries[parent], kin.entries[child]) / _outside(kin.entries[child], kin.entries[parent])
+        for mark in signs[pair]:
+            strength = LIKELY_ODDS if mark.name == "likely" else CERTAIN_ODDS
+            ways *= strength if pair[mark.child] == child else 1 / strength
+        return ways
+
+    return odds
+
+
+def _outside(parent: Entry, child: Entry) -> float:
+    """What dates and the child's card say for this direction."""
+    earlier = bool(parent.created_at and child.created_at and parent.created_at < child.created_at)
+    declared = parent.ref.repo_id in child.claim.base_models
+    return (DATE_ODDS if earlier else 1.0) * (CLAIM_ODDS if declared else 1.0)
+
+
+def _join(graph: nx.Graph, kin: Kin) -> None:
+    """Join what shares no exact weights (a child of other width) where the exact test spoke most clearly."""
+    for (i, j), _ in sorted(kin.verdicts.items(), key=lambda one: (one[1].log10_p or 0.0, one[0])):
+        if not nx.has_path(graph, i, j):
+            graph.add_edge(i, j)
+
+
+def _edge(
+    kin: Kin, pair: Pair, signs: dict[Pair, tuple[Mark, ...]], firm: dict[Pair, float], odds: topology.Odds
+) -> Edge:
+    i, j = pair
+    found = signs.get(pair) or _signs(kin, i, j)
+    certain = {m.child for m in found if m.name != "likely"}
+    there, back = firm.get((i, j), 0.0), firm.get((j, i), 0.0)
+    turned = certain == {0} if len(certain) == 1 else back > there
+    parent, child = (j, i) if turned else (i, j)
+    chance = max(there, back)
+    certainty: Certainty = "certain" if len(certain) == 1 else "likely" if chance >= LIKELY_CHANCE else "none"
+    old, new = kin.entries[parent], kin.entries[child]
+    because = tuple(m.because for m in found) + _dates(old, new)
+    return Edge(old.ref, new.ref, certainty, round(chance, 3), kin.verdict(i, j).relation, because)
+
+
+def _dates(parent: Entry, child: Entry) -> tuple[str, ...]:
+    said = []
+    if parent.created_at and child.created_at and parent.created_at < child.created_at:
+        said.append("published later")
+    if parent.ref.repo_id in child.claim.base_models:
+        said.append("declared on its card")
+    return tuple(said)
+
+
+def _mixtures(kin: Kin, distances: topology.Distances) -> dict[ModelRef, Mixture]:
+    """Members that are merges of other members, the nearest ones being looked at."""
+    if len(kin.models) < 3:
+        return {}
+    found = {}
+    for i, model in enumerate(kin.models):
+        others = sorted((j for j in range(len(kin.models)) if j != i), key=lambda j: _far(distances, i, j))
+        mixture = unmix(model, [kin.models[j] for j in others])
+        if mixture is not None and mixture.directed and mixture.unexplained == 0:
+            found[kin.entries[i].ref] = mixture
+    return found
+
+
+def _far(distances: topology.Distances, i: int, j: int) -> float:
+    held = distances.found[:, i, j]
+    return float(distances.squared[held, i, j].mean()) if held.any() else float("inf")
+
+
+def _with_merges(edges: Sequence[Edge], mixtures: Mapping[ModelRef, Mixture]) -> Iterator[Edge]:
+    """Edges into a merge come from its parents, all of them; where a merge leads stays."""
+    for edge in edges:
+        into = edge.child in mixtures or (edge.certainty == "none" and edge.parent in mixtures)
+        if not into:
+            yield edge
+    for child, mixture in mixtures.items():
+        for member in (*mixture.parents, *([mixture.base] if mixture.base else [])):
+            words = f"share {member.share:.2f} of its weights"
+            yield Edge(member.ref, child, "likely", 1.0, "merge", (words,))
+
+
+def descendants(found: Family, ref: ModelRef) -> list[Edge]:
+    """Edges that lead down from a member, nearest first; undirected ones lead nowhere."""
+    graph = nx.DiGraph()
+    graph.add_node(ref)
+    graph.add_edges_from((e.parent, e.child, {"edge": e}) for e in found.edges if e.certainty != "none")
+    return [graph.edges[pair]["edge"] for pair in nx.bfs_edges(graph, ref)]
