@@ -33,6 +33,7 @@ import board
 import forest_score
 import mother
 from hubdna.dna import codec
+from hubdna.dna.read import SCHEME
 from hubdna.lineage import families
 from hubdna.models import Loader
 from hubdna.records import Claim, Family, ModelRef
@@ -109,7 +110,7 @@ def tree_score(
 def main() -> int:
     """Measure what is missing, print the tables."""
     args = board.arguments(__doc__, repos="")
-    rows = board.Rows("direction", args)
+    rows = board.Rows("direction", args, SCHEME)
     trees = forest_score.trees()
     found = rows.measure("forest", forest)
     rivals = {t.name: rows.measure(f"mother {t.name}", lambda t=t: rival(t)) for t in trees}
@@ -161,25 +162,11 @@ def report(
     return board.finish("direction", ok, certain=n_certain, wrong_certain=wrong_certain, real_backwards=backwards)
 
 
-def tree_line(
-    tree: Path, split: str, own: tuple[forest_score.Score, Any, bool], rival: forest_score.Score
-) -> list[Any]:
+def tree_line(tree: Path, split: str, own: tuple[Any, ...], rival: forest_score.Score) -> list[Any]:
     """One row of the table."""
-    s, _, _ = own
-    n = len(forest_score.about(tree)["models"])
-    return [
-        tree.name,
-        split,
-        n,
-        s.n_edges,
-        s.right,
-        s.wrong,
-        s.undirected,
-        s.missing,
-        s.beside,
-        rival.right,
-        rival.wrong,
-    ]
+    s, n = own[0], len(forest_score.about(tree)["models"])
+    counts = [s.n_edges, s.right, s.wrong, s.undirected, s.missing, s.beside]
+    return [tree.name, split, n, *counts, rival.right, rival.wrong]
 
 
 def total(scores: list[forest_score.Score]) -> forest_score.Score:
@@ -188,20 +175,18 @@ def total(scores: list[forest_score.Score]) -> forest_score.Score:
 
 
 def chances(told: list[tuple[float, str, bool, str]]) -> None:
-    """How often edges were right, by the chance that they were given and by their certainty."""
-    lines = []
-    for kind in ("certain", "likely"):
-        for split in ("tune", "test"):
-            lines.append(_share(f"{kind}, {split}", [r for _, c, r, s in told if c == kind and s == split]))
-    for low, high in BINS:
-        lines.append(
-            _share(
-                f"chance {low} to {min(high, 1)}, test", [r for x, _, r, s in told if low <= x < high and s == "test"]
-            )
-        )
-    board.table(
-        "How often an edge's parent and way are right", ["edges", "n", "right", "share", "99 % interval"], lines
-    )
+    """How often edges were right, by their certainty and by the chance that they were given."""
+    lines = [
+        _share(f"{kind}, {split}", [r for _, c, r, s in told if (c, s) == (kind, split)])
+        for kind in ("certain", "likely")
+        for split in ("tune", "test")
+    ]
+    lines += [
+        _share(f"chance {low} to {min(high, 1)}, test", [r for x, _, r, s in told if low <= x < high and s == "test"])
+        for low, high in BINS
+    ]
+    header = ["edges", "n", "right", "share", "99 % interval"]
+    board.table("How often an edge's parent and way are right", header, lines)
 
 
 def _share(name: str, right: list[bool]) -> list[Any]:
