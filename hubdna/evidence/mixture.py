@@ -61,13 +61,13 @@ class System:
     @property
     def distances(self) -> Matrix:
         """float64 [n]; of each member from the target."""
-        gaps: Matrix = np.linalg.norm(self.triangle[:, :-1] - self.triangle[:, -1:], axis=0)
-        return gaps
+        gaps = self.triangle[:, :-1] - self.triangle[:, -1:]
+        return np.asarray(np.sqrt((gaps**2).sum(axis=0)))
 
     def solve(self, members: Sequence[int]) -> Matrix:
         """float64 [k]; the members' shares of least squares."""
         columns = self.triangle[:, list(members)]
-        shares: Matrix = np.linalg.lstsq(columns, self.triangle[:, -1], rcond=None)[0]
+        shares: Matrix = np.asarray(np.linalg.lstsq(columns, self.triangle[:, -1], rcond=None)[0], np.float64)
         return shares
 
     def residual(self, members: Sequence[int]) -> float:
@@ -90,7 +90,7 @@ def systems(places: Sequence[Place], known: Sequence[int], candidates: Sequence[
         x = place.others[list(known)]
         kinds = [{dtypes[k][place.names[k]], place.block.dtype} for k in known]
         floors = [max(rounding.energy(w, kind) for kind in pair) for w, pair in zip(x, kinds, strict=True)]
-        triangle = np.linalg.qr(np.vstack([x, place.values[None]]).T, mode="r")
+        triangle: Matrix = np.asarray(np.linalg.qr(np.vstack([x, place.values[None]]).T, mode="r"))
         floor = rounding.energy(place.values, place.block.dtype)
         made.append(System(place.block.tensor, triangle, len(place.values), floor, np.array(floors)))
     return made
@@ -135,8 +135,12 @@ def _smallest(equations: Sequence[System], support: list[int]) -> list[int]:
     for size in range(1, min(MAX_MEMBERS, len(support)) + 1):
         fits = [s for s in combinations(sorted(support), size) if _at_floor(few, s) and _at_floor(equations, s)]
         if fits:
-            return list(min(fits, key=lambda s: sum(e.residual(s) / e.floor for e in equations)))
+            return list(sorted(fits, key=lambda s: _left(equations, list(s)))[0])
     return []
+
+
+def _left(equations: Sequence[System], members: Sequence[int]) -> float:
+    return sum(e.residual(members) / e.floor for e in equations)
 
 
 def _makes_sense(shares: Matrix, base: int | None) -> bool:
