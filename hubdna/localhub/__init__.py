@@ -1,8 +1,8 @@
 """A Hugging Face Hub on loopback: for the demo, for tests, and for shops without internet.
 
 It serves a folder of repositories, `ROOT/<org>/<name>/`, to the unmodified `huggingface_hub` client: listing, model
-info, downloads by range through a redirecting CDN, uploads and commits. It counts every request and byte, and
-misbehaves on demand.
+info, downloads by range through a redirecting CDN, uploads and commits, discussions and pull requests. It counts
+every request and byte, and misbehaves on demand.
 
     with LocalHub(Path("models")) as hub:
         api = HfApi(endpoint=hub.endpoint, token="hf_me")

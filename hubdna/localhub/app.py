@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hubdna.localhub import listing, resolve, tree, writing
+from hubdna.localhub import community, listing, resolve, tree, writing
 from hubdna.localhub.caller import is_authorized, user_of
 from hubdna.localhub.refusals import Refusal, repo_not_found
 from hubdna.localhub.repos import Hub
@@ -20,6 +20,7 @@ from hubdna.localhub.repos import Hub
 logger = logging.getLogger(__name__)
 
 MODEL = "/api/models/{org}/{name}"
+DISCUSSION = MODEL + "/discussions/{num}"
 
 
 def hub_app(hub: Hub) -> Starlette:
@@ -45,6 +46,15 @@ def hub_app(hub: Hub) -> Starlette:
             Route(MODEL + "/safetensors-metadata/{path:path}", tree.safetensors_metadata),
             Route(MODEL + "/preupload/{revision}", writing.preupload, methods=["POST"]),
             Route(MODEL + "/commit/{revision}", writing.commit, methods=["POST"]),
+            Route(MODEL + "/discussions", community.list_discussions),
+            Route(MODEL + "/discussions", community.create_discussion, methods=["POST"]),
+            Route(DISCUSSION, community.discussion_details),
+            Route(DISCUSSION + "/comment", community.comment, methods=["POST"]),
+            Route(DISCUSSION + "/comment/{comment}/edit", community.edit_comment, methods=["POST"]),
+            Route(DISCUSSION + "/comment/{comment}/hide", community.hide_comment, methods=["POST"]),
+            Route(DISCUSSION + "/title", community.rename, methods=["POST"]),
+            Route(DISCUSSION + "/status", community.change_status, methods=["POST"]),
+            Route(DISCUSSION + "/merge", community.merge, methods=["POST"]),
             Route("/{org}/{name}.git/info/lfs/objects/batch", writing.lfs_batch, methods=["POST"]),
             Route("/.hub/lfs/{oid}", writing.lfs_upload, methods=["PUT"]),
             Route("/{org}/{name}/resolve/{revision}/{path:path}", resolve.resolve),

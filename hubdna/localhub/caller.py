@@ -12,8 +12,9 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from hubdna.localhub.files import safe_path
-from hubdna.localhub.refusals import Refusal, bad_request, revision_not_found, unauthorized
-from hubdna.localhub.repos import NAME, Hub, Repo, check_revision, find_repo
+from hubdna.localhub.refusals import Refusal, bad_request, unauthorized
+from hubdna.localhub.repos import NAME, Hub, Repo, find_repo
+from hubdna.localhub.revisions import at_revision
 
 #: Largest request body held in memory. Commits carry their small files in it (at most 10 MB each, in base64).
 BODY_LIMIT = 64 * 2**20
@@ -44,15 +45,24 @@ def user_of(request: Request) -> str:
     return name if NAME.fullmatch(name) else NOBODY
 
 
+def repo_id_of(request: Request) -> str:
+    """The id of the repository named in the URL."""
+    return f"{unquote(request.path_params['org'])}/{unquote(request.path_params['name'])}"
+
+
 def repo_of(request: Request) -> Repo:
-    """The repository named in the URL."""
-    repo_id = f"{unquote(request.path_params['org'])}/{unquote(request.path_params['name'])}"
-    return find_repo(hub_of(request), repo_id, is_authorized(request))
+    """The repository named in the URL, at `main`."""
+    return find_repo(hub_of(request), repo_id_of(request), is_authorized(request))
 
 
-def revision_of(request: Request, repo: Repo) -> str:
-    """The commit that the URL's revision names; `main` if it has none."""
-    return check_revision(repo, unquote(request.path_params.get("revision", "main")))
+def repo_at(request: Request) -> Repo:
+    """The repository named in the URL, with the files that the URL's revision names; `main` if it has none."""
+    return at_revision(hub_of(request), repo_of(request), revision_of(request))
+
+
+def revision_of(request: Request) -> str:
+    """The URL's revision as it was meant; `main` if it has none."""
+    return unquote(request.path_params.get("revision", "main"))
 
 
 def path_of(request: Request) -> str:
@@ -80,6 +90,12 @@ async def read_json(request: Request) -> dict[str, Any]:
     return parse_object(await read_body(request))
 
 
+async def read_optional_json(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty one where there is nothing to say."""
+    raw = await read_body(request)
+    return parse_object(raw) if raw else {}
+
+
 def parse_object(raw: bytes) -> dict[str, Any]:
     """One JSON object, or 400."""
     try:
@@ -89,9 +105,3 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise bad_request("Body is not a JSON object")
     return data
-
-
-def check_main(revision: str) -> None:
-    """Writing goes to the only branch."""
-    if revision != "main":
-        raise revision_not_found(revision)

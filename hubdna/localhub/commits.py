@@ -8,36 +8,28 @@ A commit is prepared beside the repository and only then renamed into it, file b
 sees all of it or nothing. The commit id follows from the files, so two Hubs with equal files have equal ids.
 """
 
-import base64
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hubdna.localhub.caller import parse_object
-from hubdna.localhub.files import META_NAME, RepoFile, blob_id, knows_content, safe_path, sha256_of, stored_as_lfs
+from hubdna.localhub.drafts import SHA256, Draft
+from hubdna.localhub.files import (
+    META_NAME,
+    WORK_FOLDER,
+    RepoFile,
+    blob_id,
+    knows_content,
+    safe_path,
+    sha256_of,
+    stored_as_lfs,
+)
 from hubdna.localhub.refusals import Refusal, bad_request
-from hubdna.localhub.repos import WORK_FOLDER, Commit, Hub, Repo, find_repo, read_meta_json, sha_of, timestamp
-
-SHA256 = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(slots=True)
-class Draft:
-    """A commit as it is read line by line; the only noun here that grows."""
-
-    title: str = ""
-    message: str = ""
-    parent: str | None = None
-    #: New content by path: bytes of a small file, or the sha256 of an uploaded one.
-    added: dict[str, bytes | str] = field(default_factory=dict)
-    deleted: set[str] = field(default_factory=set)
+from hubdna.localhub.repos import Commit, Hub, Repo, read_meta_json, read_repo, sha_of, timestamp
 
 
 def preupload(repo: Repo, body: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +44,7 @@ def uploads_needed(hub: Hub, repo: Repo, body: dict[str, Any]) -> Iterator[tuple
         oid, size = item.get("oid"), item.get("size")
         if not isinstance(oid, str) or not SHA256.fullmatch(oid) or not isinstance(size, int) or size < 0:
             raise bad_request("An LFS object needs a sha256 and a size")
-        yield oid, size, _content_of(hub, repo, oid) is None
+        yield oid, size, _content_of(hub, (repo,), oid) is None
 
 
 def upload_path(hub: Hub, oid: str) -> Path:
@@ -74,6 +66,15 @@ def work_file(hub: Hub) -> Path:
     return Path(name)
 
 
+def own_folder(repo: Repo) -> Path:
+    """The server's own folder in a repository, for writing. A link is not written through."""
+    folder = repo.folder / WORK_FOLDER
+    if folder.is_symlink():
+        raise Refusal(409, f"{repo.id}/{WORK_FOLDER} is a link")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def keep_upload(hub: Hub, temporary: Path, oid: str) -> None:
     """Make an upload visible to commits, once its sha256 has been checked."""
     target = upload_path(hub, oid)
@@ -81,24 +82,32 @@ def keep_upload(hub: Hub, temporary: Path, oid: str) -> None:
     temporary.replace(target)
 
 
-def commit(hub: Hub, repo_id: str, raw: bytes, author: str) -> Commit:
-    """Apply a commit.
+def check_parent(draft: Draft, repo: Repo) -> None:
+    """Refuse a commit to a repository that has moved on from the parent it names."""
+    if draft.parent not in (None, sha_of(repo)):
+        raise Refusal(412, "A commit has happened since. Please refresh and try again.")
+
+
+def apply(hub: Hub, repo: Repo, draft: Draft, author: str, *also: Repo) -> Commit:
+    """Apply a commit to the files of a repository. The caller holds `hub.writing`.
+
+    Args:
+        hub: The Hub.
+        repo: The repository, or a pull request's copy of it.
+        draft: What changes.
+        author: The caller's name.
+        also: Other repositories whose large files may be named by their sha256.
 
     Raises:
-        Refusal: 400 for a malformed one, 412 if the repository has moved on from the parent it names, 409 if what
-            else lies in the folder is in the way.
+        Refusal: 400 for a malformed one, 404 for the deletion of what is not there, 409 if what else lies in the
+            folder is in the way.
     """
-    draft = _read_draft(raw)
-    with hub.writing:
-        repo = find_repo(hub, repo_id, authorized=True)
-        if draft.parent not in (None, sha_of(repo)):
-            raise Refusal(412, "A commit has happened since. Please refresh and try again.")
-        _check_tree(repo, draft)
-        _change(hub, repo, draft)
-        for content in draft.added.values():
-            if isinstance(content, str):
-                upload_path(hub, content).unlink(missing_ok=True)
-        return _record(hub, repo, draft, author)
+    _check_tree(repo, draft)
+    _change(hub, repo, draft, (repo, *also))
+    for content in draft.added.values():
+        if isinstance(content, str):
+            upload_path(hub, content).unlink(missing_ok=True)
+    return _record(hub, repo, draft, author)
 
 
 def write_meta(hub: Hub, folder: Path, raw: dict[str, Any]) -> None:
@@ -130,52 +139,6 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return value
 
 
-def _read_draft(raw: bytes) -> Draft:
-    draft = Draft()
-    for line in raw.splitlines():
-        if line.strip():
-            entry = parse_object(line)
-            value = entry.get("value")
-            if not isinstance(value, dict):
-                raise bad_request("A line of a commit needs a key and a value")
-            _read_line(draft, entry.get("key"), value)
-    if not draft.title:
-        raise bad_request("A commit needs a summary")
-    return draft
-
-
-def _read_line(draft: Draft, key: object, value: dict[str, Any]) -> None:
-    match key:
-        case "header":
-            draft.title, draft.message = str(value.get("summary") or ""), str(value.get("description") or "")
-            draft.parent = value.get("parentCommit")
-        case "file":
-            draft.added[safe_path(value.get("path"))] = _decode(value)
-        case "lfsFile":
-            oid = value.get("oid")
-            if not isinstance(oid, str) or not SHA256.fullmatch(oid):
-                raise bad_request("oid is not a sha256")
-            draft.added[safe_path(value.get("path"))] = oid
-        case "deletedFile":
-            draft.deleted.add(safe_path(value.get("path")))
-        case "deletedFolder":
-            draft.deleted.add(safe_path(str(value.get("path")).rstrip("/")) + "/")
-        case _:
-            raise bad_request(f"Unknown operation: {key!r}")
-
-
-def _decode(value: dict[str, Any]) -> bytes:
-    content = value.get("content")
-    if not isinstance(content, str):
-        raise bad_request("content is not a string")
-    if value.get("encoding", "utf-8") != "base64":
-        return content.encode()
-    try:
-        return base64.b64decode(content, validate=True)
-    except ValueError:
-        raise bad_request("content is not valid base64") from None
-
-
 def _check_tree(repo: Repo, draft: Draft) -> None:
     """The new tree must be one: no deletion of what is not there, no file where a folder is."""
     old = {file.path for file in repo.files}
@@ -197,20 +160,24 @@ def _hit(paths: set[str], deleted: set[str]) -> set[str]:
     return {path for path in paths if path in deleted or path.startswith(folders)}
 
 
-def _content_of(hub: Hub, repo: Repo, oid: str) -> Path | None:
-    """Where the bytes of an LFS object are: uploaded, or already in the repository under some name."""
+def _content_of(hub: Hub, repos: tuple[Repo, ...], oid: str) -> Path | None:
+    """Where the bytes of an LFS object are: uploaded, or already in a repository under some name."""
     if upload_path(hub, oid).is_file():
         return upload_path(hub, oid)
-    known = (file for file in repo.files if file.is_lfs and knows_content(file))
+    known = (file for repo in repos for file in repo.files if file.is_lfs and knows_content(file))
     return next((file.stamp.path for file in known if sha256_of(file) == oid), None)
 
 
-def _stage(hub: Hub, repo: Repo, content: bytes | str) -> Path:
+def _stage(hub: Hub, repos: tuple[Repo, ...], content: bytes | str | Path) -> Path:
     """Put new content into a file of its own, ready to be renamed into the repository."""
     staged = work_file(hub)
     if isinstance(content, bytes):
         staged.write_bytes(content)
-    elif (source := _content_of(hub, repo, content)) is None:
+    elif isinstance(content, Path):
+        staged.unlink()
+        link(content, staged)
+        return staged
+    elif (source := _content_of(hub, repos, content)) is None:
         staged.unlink()
         raise bad_request(f"LFS object {content} was not uploaded")
     elif source == upload_path(hub, content):
@@ -223,11 +190,19 @@ def _stage(hub: Hub, repo: Repo, content: bytes | str) -> Path:
     return staged
 
 
-def _change(hub: Hub, repo: Repo, draft: Draft) -> None:
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name; a copy where the file system has no hard links."""
+    try:
+        target.hardlink_to(source.resolve())
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _change(hub: Hub, repo: Repo, draft: Draft, sources: tuple[Repo, ...]) -> None:
     staged: dict[str, Path] = {}
     try:
         for path, content in draft.added.items():
-            staged[path] = _stage(hub, repo, content)
+            staged[path] = _stage(hub, sources, content)
         with hub.lock:
             _apply(repo.folder, draft.deleted, staged)
     except OSError as error:
@@ -267,8 +242,9 @@ def _record(hub: Hub, repo: Repo, draft: Draft, author: str) -> Commit:
     moment = now()
     raw["last_modified"] = moment
     write_meta(hub, repo.folder, raw)
-    sha = sha_of(find_repo(hub, repo.id, authorized=True))
-    made = Commit(sha, draft.title, draft.message, moment, author)
+    changed = read_repo(hub, repo.id, repo.folder)
+    assert changed is not None
+    made = Commit(sha_of(changed), draft.title, draft.message, moment, author)
     history = raw.get("history") if isinstance(raw.get("history"), list) else []
     raw["history"] = [{name: getattr(made, name) for name in Commit.__slots__}, *(history or [])]
     write_meta(hub, repo.folder, raw)

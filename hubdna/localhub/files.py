@@ -37,6 +37,9 @@ LFS_SUFFIXES = frozenset(
 )
 #: The repository's own metadata: configuration of this server, never content.
 META_NAME = ".hub.json"
+#: The server's own folder. At the root uploads wait in it until they are checked; in a repository it holds discussions
+#: and pull requests. On the same file system as what comes of it: a rename is atomic.
+WORK_FOLDER = ".hub"
 #: Folders that tools leave in a working copy; they are not part of a repository.
 TOOL_FOLDERS = frozenset({".git", ".cache"})
 
@@ -96,8 +99,13 @@ def safe_path(path: object) -> str:
     return text
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is no content: ours, or a tool's."""
+    return name in (META_NAME, WORK_FOLDER) or name in TOOL_FOLDERS
+
+
 def _is_safe_name(name: str) -> bool:
-    if name in ("", ".", "..", META_NAME) or name in TOOL_FOLDERS or set(name) & {"\\", "\0"}:
+    if name in ("", ".", "..") or is_hidden(name) or set(name) & {"\\", "\0"}:
         return False
     return len(name.encode("utf-8", "replace")) <= NAME_LIMIT
 

@@ -17,7 +17,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hubdna.localhub.caller import has_flag, hub_of, is_authorized, repo_of, revision_of
+from hubdna.localhub.caller import has_flag, hub_of, is_authorized, repo_at
 from hubdna.localhub.cards import tags_of
 from hubdna.localhub.fields import BRIEF, DETAIL, FIELDS, FULL, check_expand, describe, sibling
 from hubdna.localhub.refusals import bad_request
@@ -47,9 +47,8 @@ def list_models(request: Request) -> Response:
 
 
 def model_info(request: Request) -> Response:
-    """Answer the page of one model, at `main` or at its commit."""
-    repo = repo_of(request)
-    revision_of(request, repo)
+    """Answer the page of one model, at `main` or at another revision."""
+    repo = repo_at(request)
     names = check_expand(request.query_params.getlist("expand"))
     info = describe(repo, names or DETAIL)
     if has_flag(request, "blobs"):

@@ -54,6 +54,21 @@ def entry_not_found(path: str, sha: str) -> Refusal:
     return Refusal(404, f"Entry not found: {path}", "EntryNotFound", {"X-Repo-Commit": sha})
 
 
+def discussion_not_found() -> Refusal:
+    """No discussion of this number."""
+    return Refusal(404, "Discussion not found")
+
+
+def comment_not_found() -> Refusal:
+    """No such comment in the discussion."""
+    return Refusal(404, "Comment not found")
+
+
+def not_now(message: str) -> Refusal:
+    """The request is fine and the state of things forbids it: a merged pull request, a conflict."""
+    return Refusal(409, message)
+
+
 def gated(repo_id: str, authorized: bool) -> Refusal:
     """The repository's files need an accepted agreement."""
     message = f"Access to model {repo_id} is restricted."

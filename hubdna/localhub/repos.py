@@ -22,17 +22,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hubdna.localhub.files import CACHE_SIZE, META_NAME, TOOL_FOLDERS, RepoFile, Stamp, identity_of, stamp_of
-from hubdna.localhub.refusals import entry_not_found, repo_not_found, revision_not_found
+from hubdna.localhub.files import CACHE_SIZE, META_NAME, RepoFile, Stamp, identity_of, is_hidden, stamp_of
+from hubdna.localhub.refusals import entry_not_found, repo_not_found
 
 logger = logging.getLogger(__name__)
 
 #: One half of a repository id, as the Hub allows it. A leading dot is refused: hidden folders are ours.
 NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
-#: Where uploads wait until they are checked. On the same file system as the repositories: a rename is atomic.
-WORK_FOLDER = ".hub"
-#: Other spellings of the only branch.
-MAIN = frozenset({"main", "HEAD", "refs/heads/main"})
+#: The only branch.
+MAIN_REF = "refs/heads/main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,7 @@ class Meta:
     likes: int = 0
     lfs_sha256: tuple[tuple[str, str], ...] = ()
     history: tuple[Commit, ...] = ()
+    discussions_disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,8 @@ class Repo:
     folder: Path
     meta: Meta
     files: tuple[RepoFile, ...]
+    #: `refs/heads/main`, or `refs/pr/7` for the files of a pull request.
+    ref: str = MAIN_REF
 
     @property
     def author(self) -> str:
@@ -105,7 +106,7 @@ def folder_of(hub: Hub, repo_id: str) -> Path | None:
 def find_repo(hub: Hub, repo_id: str, authorized: bool) -> Repo:
     """The repository, or a refusal if it does not exist for this caller."""
     folder = folder_of(hub, repo_id)
-    repo = _read(hub, repo_id, folder) if folder else None
+    repo = read_repo(hub, repo_id, folder) if folder else None
     if repo is None or (repo.meta.private and not authorized):
         raise repo_not_found(authorized)
     return repo
@@ -115,7 +116,7 @@ def all_repos(hub: Hub, authorized: bool) -> Iterator[Repo]:
     """Every repository that this caller may see, in order of id."""
     for owner in sorted(_names(hub.root)):
         for name in sorted(_names(hub.root / owner)):
-            repo = _read(hub, f"{owner}/{name}", hub.root / owner / name)
+            repo = read_repo(hub, f"{owner}/{name}", hub.root / owner / name)
             if repo is not None and (authorized or not repo.meta.private):
                 yield repo
 
@@ -126,14 +127,6 @@ def sha_of(repo: Repo) -> str:
         return repo.meta.sha
     tree = "\n".join(f"{identity_of(file)} {file.path}" for file in repo.files)
     return hashlib.sha1(tree.encode(), usedforsecurity=False).hexdigest()
-
-
-def check_revision(repo: Repo, revision: str) -> str:
-    """The commit a revision names. Only the head of `main` is kept."""
-    sha = sha_of(repo)
-    if revision not in MAIN and revision != sha:
-        raise revision_not_found(revision)
-    return sha
 
 
 def find_file(repo: Repo, path: str) -> RepoFile | None:
@@ -181,7 +174,7 @@ def _file_time(repo: Repo, choose: Callable[[list[int]], int]) -> str:
     return timestamp(datetime.fromtimestamp(choose(times) / 1e9, UTC))
 
 
-def _read(hub: Hub, repo_id: str, folder: Path) -> Repo | None:
+def read_repo(hub: Hub, repo_id: str, folder: Path) -> Repo | None:
     """Look at a folder. A link out of the root is no repository."""
     if not folder.is_dir() or not folder.resolve().is_relative_to(hub.root):
         return None
@@ -208,8 +201,7 @@ def _scan(root: Path, folder: Path) -> Iterator[tuple[str, Stamp]]:
 
 def _is_content(entry: os.DirEntry[str]) -> bool:
     """Our own file is not, nor what tools leave behind, nor a name that JSON cannot carry."""
-    name = entry.name
-    return name != META_NAME and name not in TOOL_FOLDERS and name.encode("utf-8", "replace").decode() == name
+    return not is_hidden(entry.name) and entry.name.encode("utf-8", "replace").decode() == entry.name
 
 
 def _stamp(root: Path, entry: os.DirEntry[str], path: Path) -> Stamp | None:
@@ -247,6 +239,7 @@ def _parse_meta(stamp: Stamp) -> Meta:
         likes=_count(raw.get("likes")),
         lfs_sha256=tuple(_hashes(hashes)) if isinstance(hashes, dict) else (),
         history=tuple(_commits(history)) if isinstance(history, list) else (),
+        discussions_disabled=raw.get("discussions_disabled") is True,
     )
 
 

@@ -6,15 +6,16 @@ are starlette's `FileResponse`: it streams, and answers ranges with 206 and 416.
 would turn to a protocol that is not spoken here.
 """
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from hubdna.localhub.caller import hub_of, is_authorized, path_of, repo_of, revision_of
+from hubdna.localhub.caller import hub_of, is_authorized, path_of, repo_at, repo_id_of
 from hubdna.localhub.files import CHUNK, RepoFile, identity_of, knows_content, sha256_of
 from hubdna.localhub.refusals import gated
-from hubdna.localhub.repos import Hub, Repo, file_in, find_repo
+from hubdna.localhub.repos import MAIN_REF, Hub, Repo, file_in, find_repo, sha_of
+from hubdna.localhub.revisions import at_revision
 from hubdna.localhub.signing import check_signature, signed
 
 OCTETS = "application/octet-stream"
@@ -28,10 +29,10 @@ class Stream(FileResponse):
 
 def resolve(request: Request) -> Response:
     """Answer a file, or the way to it."""
-    repo = repo_of(request)
+    repo = repo_at(request)
     if repo.meta.gated and not is_authorized(request):
         raise gated(repo.id, authorized=False)
-    commit = {"X-Repo-Commit": revision_of(request, repo)}
+    commit = {"X-Repo-Commit": sha_of(repo)}
     file = file_in(repo, path_of(request))
     if file.is_lfs:
         return Response(status_code=302, headers={**commit, **_redirect(hub_of(request), repo, file)})
@@ -42,15 +43,16 @@ def deliver(request: Request) -> Response:
     """The CDN: no token, no revision, only a signature."""
     hub = hub_of(request)
     check_signature(hub.secret, request)
-    org, name = (unquote(request.path_params[part]) for part in ("org", "name"))
     # The signature was given to somebody who was allowed to read the file.
-    file = file_in(find_repo(hub, f"{org}/{name}", authorized=True), path_of(request))
+    repo = find_repo(hub, repo_id_of(request), authorized=True)
+    file = file_in(at_revision(hub, repo, request.query_params.get("ref", MAIN_REF)), path_of(request))
     return Stream(file.stamp.path, headers={"ETag": _etag(file)}, media_type=OCTETS)
 
 
 def _redirect(hub: Hub, repo: Repo, file: RepoFile) -> dict[str, str]:
+    query = "" if repo.ref == MAIN_REF else urlencode({"ref": repo.ref})
     headers = {
-        "Location": hub.cdn_endpoint + signed(hub.secret, quote(f"/{repo.id}/{file.path}")),
+        "Location": hub.cdn_endpoint + signed(hub.secret, quote(f"/{repo.id}/{file.path}"), query),
         "Accept-Ranges": "bytes",
         "X-Linked-Size": str(file.size),
         "ETag": _etag(file),

@@ -16,8 +16,8 @@ from hubdna.localhub.caller import (
     parse_object,
     path_of,
     read_body,
+    repo_at,
     repo_of,
-    revision_of,
     user_of,
 )
 from hubdna.localhub.fields import object_id
@@ -25,6 +25,7 @@ from hubdna.localhub.files import RepoFile, blob_id, pointer_of, sha256_of
 from hubdna.localhub.listing import next_link, page
 from hubdna.localhub.refusals import bad_request, entry_not_found, gated
 from hubdna.localhub.repos import Commit, Repo, last_modified, sha_of
+from hubdna.localhub.revisions import pulls_of
 from hubdna.localhub.weights import sharded_headers
 
 #: Entries per page of a tree, as on the Hub.
@@ -40,12 +41,11 @@ class Folder:
 
 def tree(request: Request) -> Response:
     """List a folder, or everything below it."""
-    repo = repo_of(request)
-    sha = revision_of(request, repo)
+    repo = repo_at(request)
     path = path_of(request) if request.path_params.get("path") else ""
     below = list(_below(repo, path, deep=has_flag(request, "recursive")))
     if path and not below:
-        raise entry_not_found(path, sha)
+        raise entry_not_found(path, sha_of(repo))
     query = request.query_params
     shown, cursor = page(below, lambda item: (item.path, ""), query.get("cursor"), TREE_PAGE, newest_first=False)
     headers = next_link(f"{hub_of(request).endpoint}{request.scope['path']}", query, cursor)
@@ -57,8 +57,7 @@ async def paths_info(request: Request) -> Response:
     paths, expand = _asked_paths(await read_body(request), request.headers.get("content-type", ""))
 
     def answer() -> Response:
-        repo = repo_of(request)
-        revision_of(request, repo)
+        repo = repo_at(request)
         items = {item.path: item for item in _below(repo, "", deep=True)}
         return JSONResponse([_entry(repo, items[path], expand) for path in paths if path in items])
 
@@ -66,16 +65,16 @@ async def paths_info(request: Request) -> Response:
 
 
 def refs(request: Request) -> Response:
-    """The only branch."""
-    main = {"name": "main", "ref": "refs/heads/main", "targetCommit": sha_of(repo_of(request))}
-    return JSONResponse({"branches": [main], "tags": [], "converts": [], "pullRequests": []})
+    """The only branch, and the pull requests if they are asked for."""
+    main = repo_of(request)
+    pulls = pulls_of(hub_of(request), main) if has_flag(request, "include_prs") else ()
+    branches, requests = [_ref("main", main)], [_ref(pull.ref.rpartition("/")[2], pull) for pull in pulls]
+    return JSONResponse({"branches": branches, "tags": [], "converts": [], "pullRequests": requests})
 
 
 def commits(request: Request) -> Response:
     """The commits made through this Hub, and before them the state of the folder if it is another."""
-    repo = repo_of(request)
-    revision_of(request, repo)
-    return JSONResponse([_commit(commit) for commit in history_of(repo)])
+    return JSONResponse([_commit(commit) for commit in history_of(repo_at(request))])
 
 
 def auth_check(request: Request) -> Response:
@@ -134,6 +133,10 @@ def _entry(repo: Repo, item: RepoFile | Folder, expand: bool) -> dict[str, Any]:
 def _folder_id(repo: Repo, folder: Folder) -> str:
     # Clients show a tree id and never look behind it.
     return object_id(f"{repo.id}/{folder.path}") + "0" * 16
+
+
+def _ref(name: str, repo: Repo) -> dict[str, str]:
+    return {"name": name, "ref": repo.ref, "targetCommit": sha_of(repo)}
 
 
 def _commit(commit: Commit) -> dict[str, Any]:

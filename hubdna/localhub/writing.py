@@ -1,30 +1,35 @@
 """The handlers of everything that changes a Hub: repositories, uploads, commits.
 
-They read the request, check that the caller has a token, and leave the work to `commits`.
+They read the request, check that the caller has a token, and leave the work to `commits` and `pulls`.
 """
 
 import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hubdna.localhub import commits
+from hubdna.localhub import commits, pulls
 from hubdna.localhub.caller import (
-    check_main,
+    has_flag,
     hub_of,
     read_body,
     read_json,
+    repo_at,
     repo_of,
+    revision_of,
     user_of,
 )
 from hubdna.localhub.cards import MetadataError, metadata_block, parse_metadata
-from hubdna.localhub.refusals import Refusal, bad_request
-from hubdna.localhub.repos import WORK_FOLDER, Hub, find_repo, folder_of
+from hubdna.localhub.drafts import read_draft
+from hubdna.localhub.files import WORK_FOLDER
+from hubdna.localhub.refusals import Refusal, bad_request, revision_not_found
+from hubdna.localhub.repos import Commit, Hub, find_repo, folder_of
+from hubdna.localhub.revisions import MAIN
 from hubdna.localhub.signing import check_signature, signed
 
 
@@ -58,11 +63,10 @@ async def validate_yaml(request: Request) -> Response:
 async def preupload(request: Request) -> Response:
     """Sort the files of an upload into LFS and regular."""
     user_of(request)
-    check_main(unquote(request.path_params["revision"]))
     body = await read_json(request)
 
     def answer() -> Response:
-        return JSONResponse(commits.preupload(repo_of(request), body))
+        return JSONResponse(commits.preupload(repo_at(request), body))
 
     return await run_in_threadpool(answer)
 
@@ -105,21 +109,32 @@ async def lfs_upload(request: Request) -> Response:
 
 
 async def commit(request: Request) -> Response:
-    """Apply a commit to `main`."""
-    user = user_of(request)
-    check_main(unquote(request.path_params["revision"]))
-    if request.query_params.get("create_pr"):
-        raise Refusal(501, "The local Hub has no pull requests")
-    hub = hub_of(request)
+    """Apply a commit to `main` or to a pull request, or open a pull request with it."""
+    user, hub = user_of(request), hub_of(request)
+    revision, new_pull = revision_of(request), has_flag(request, "create_pr")
     raw = await read_body(request)
 
     def answer() -> Response:
-        repo_id = repo_of(request).id
-        made = commits.commit(hub, repo_id, raw, user)
+        repo_id, extra = repo_of(request).id, {}
+        if new_pull:
+            made, num = _commit_as_pull(hub, repo_id, revision, raw, user)
+            extra["pullRequestUrl"] = f"{hub.endpoint}/{repo_id}/discussions/{num}"
+        else:
+            made = pulls.commit(hub, repo_id, revision, raw, user)
         url = f"{hub.endpoint}/{repo_id}/commit/{made.id}"
-        return JSONResponse({"success": True, "commitOid": made.id, "commitUrl": url, "hookOutput": ""})
+        return JSONResponse({"success": True, "commitOid": made.id, "commitUrl": url, "hookOutput": "", **extra})
 
     return await run_in_threadpool(answer)
+
+
+def _commit_as_pull(hub: Hub, repo_id: str, revision: str, raw: bytes, user: str) -> tuple[Commit, int]:
+    if revision not in MAIN:  # there is no other branch to merge into
+        raise revision_not_found(revision)
+    draft = read_draft(raw)
+    text = draft.message or pulls.NO_TEXT
+    discussion, made = pulls.open_pull(hub, repo_id, draft.title, text, user, draft)
+    assert made is not None
+    return made, discussion.num
 
 
 def _named_repo(user: str, body: dict[str, Any]) -> str:

@@ -189,8 +189,10 @@ def test_an_upload_counts_only_with_its_hash(hub: LocalHub, repo: str, root: Pat
     assert [path.read_bytes() for path in (root / ".hub" / "lfs").iterdir()] == [b"right"]
 
 
-def test_commits_to_other_branches_and_pull_requests_are_refused(api: HfApi, repo: str) -> None:
+@pytest.mark.parametrize("revision", ["dev", "refs/pr/1", "refs/pr/0", "0" * 40])
+@pytest.mark.parametrize("create_pr", [False, True])
+def test_commits_to_other_branches_are_refused(api: HfApi, repo: str, revision: str, create_pr: bool) -> None:
     with pytest.raises(HfHubHTTPError, match="404"):
-        api.upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id=repo, revision="dev")
-    with pytest.raises(HfHubHTTPError, match="501"):
-        api.upload_file(path_or_fileobj=b"x", path_in_repo="a.txt", repo_id=repo, create_pr=True)
+        api.upload_file(
+            path_or_fileobj=b"x", path_in_repo="a.txt", repo_id=repo, revision=revision, create_pr=create_pr
+        )
