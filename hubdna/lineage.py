@@ -27,6 +27,9 @@ CERTAIN_ODDS, LIKELY_ODDS, DATE_ODDS, CLAIM_ODDS = 1000.0, 20.0, 20.0, 10.0
 what the child's card declares make a direction. Chosen, not measured: on trees without dates and cards the board
 `direction` says how often a likely edge is right."""
 
+LAST = 10
+"""Of the candidates, the last ones that are all relatives when there may be more."""
+
 Pair = tuple[int, int]
 Verdicts = dict[Pair, Verdict]
 Progress = Callable[[str], object]
@@ -90,18 +93,37 @@ def _gather(start: Entry, index: IndexDir, rows: Rows | None, progress: Progress
     place, at = {start.id: 0}, 0
     while at < len(kin.entries):
         progress(kin.entries[at].ref.repo_id)
-        for entry in index.candidates(kin.models[at], MIN_CANDIDATES):
-            if entry.id in place:
-                continue
-            dna = with_rows(index.dna(entry), entry, rows)
-            verdict = judge(compare_dna(kin.models[at], dna))
-            if verdict.origin in ("identical", "common"):
-                place[entry.id] = len(kin.entries)
-                kin.entries.append(entry)
-                kin.models.append(dna)
-                kin.verdicts[at, place[entry.id]] = verdict
+        for entry in _relatives(kin, at, place, index, rows):
+            place[entry.id] = len(kin.entries) - 1
         at += 1
     return kin
+
+
+def _relatives(kin: Kin, at: int, place: Mapping[int, int], index: IndexDir, rows: Rows | None) -> Iterator[Entry]:
+    """Relatives of one model that were not known; asks for more candidates as long as the last ones are relatives."""
+    n, known = MIN_CANDIDATES, 0
+    while True:
+        candidates = index.candidates(kin.models[at], n)
+        related = []
+        for entry in candidates[known:]:
+            related.append(entry.id in place or _is_related(kin, at, entry, index, rows))
+            if related[-1] and entry.id not in place:
+                yield entry
+        if len(candidates) < n or not all(related[-LAST:]):
+            return
+        n, known = 2 * n, len(candidates)
+
+
+def _is_related(kin: Kin, at: int, entry: Entry, index: IndexDir, rows: Rows | None) -> bool:
+    """Test a candidate; one that shares the origin joins the others."""
+    dna = with_rows(index.dna(entry), entry, rows)
+    verdict = judge(compare_dna(kin.models[at], dna))
+    if verdict.origin not in ("identical", "common"):
+        return False
+    kin.verdicts[at, len(kin.entries)] = verdict
+    kin.entries.append(entry)
+    kin.models.append(dna)
+    return True
 
 
 def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
@@ -111,6 +133,7 @@ def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
     signs = {pair: _signs(kin, *pair) for pair in _pairs(graph)}
     made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
     graph = topology.tree(kin.models, distances, made_from)
+    signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
     odds = _odds(kin, signs)
     firm = topology.firmness(topology.draws(kin.models, distances, made_from), odds)
     _join(graph, kin)
@@ -139,14 +162,15 @@ def _signs(kin: Kin, i: int, j: int) -> tuple[Mark, ...]:
 
 
 def _odds(kin: Kin, signs: dict[Pair, tuple[Mark, ...]]) -> topology.Odds:
-    """How many times likelier it is that the second was made from the first than the other way round."""
+    """How many times likelier it is that the second was made from the first than the other way round.
+
+    Marks are looked for on the tree's own edges only; on others, dates and cards speak.
+    """
 
     def odds(parent: int, child: int) -> float:
         pair = min(parent, child), max(parent, child)
-        if pair not in signs:
-            signs[pair] = _signs(kin, *pair)
         ways = _outside(kin.entries[parent], kin.entries[child]) / _outside(kin.entries[child], kin.entries[parent])
-        for mark in signs[pair]:
+        for mark in signs.get(pair, ()):
             strength = LIKELY_ODDS if mark.name == "likely" else CERTAIN_ODDS
             ways *= strength if pair[mark.child] == child else 1 / strength
         return ways
