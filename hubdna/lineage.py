@@ -2,14 +2,16 @@
 
     candidates by sketches -> exact tests -> clusters -> distances -> the shortest tree -> marks, dates, claims -> edges
 
-An edge is `certain` by a mark in the bits, `likely` when the shape of the tree and everything else leave little doubt
-of its place and its way, and undirected else. Nothing here looks at names, sizes or configs.
+An edge is `certain` by a mark in the bits. It is `likely` when trees drawn again leave little doubt of its place and
+its way, another branch shows that the parent itself was passed through, and no date speaks against it. All others are
+undirected: the nearest relatives that the index holds, whose common parent may be missing from it. Dates and cards
+never make a direction. Nothing here looks at names, sizes or configs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import networkx as nx
 
@@ -22,14 +24,15 @@ from hubdna.search import MIN_CANDIDATES, Rows, with_rows
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import LIKELY_CHANCE, judge
 
-CERTAIN_ODDS, LIKELY_ODDS, DATE_ODDS, CLAIM_ODDS = 1000.0, 20.0, 20.0, 10.0
-"""How many times likelier a certain mark, a likely one (a grid, zeros, a coarser type), the dates of publication, and
-what the child's card declares make a direction. Chosen, not measured: on trees without dates and cards the board
-`direction` says how often a likely edge is right."""
+CERTAIN_ODDS, LIKELY_ODDS = 1000.0, 20.0
+"""How many times likelier a certain mark and a likely one (a grid, zeros, a coarser type) make a direction. Chosen, not
+measured: the board `direction` says how often a likely edge is right."""
 
 LAST = 10
 """Of the candidates, the last ones that are all relatives when there may be more."""
 
+MOST = 0.999
+"""What a chance from drawing 100 trees may say at most."""
 Pair = tuple[int, int]
 Verdicts = dict[Pair, Verdict]
 Progress = Callable[[str], object]
@@ -74,9 +77,10 @@ def families(
     Yields:
         Families, each with its tree; a model without relatives is a family of one when it was asked for.
     """
-    asked = [e for ref in refs if (e := index.get(ref.repo_id)) is not None]
+    names = [ref.repo_id for ref in refs]
+    asked = [e for name in names if (e := index.get(name)) is not None]
     done: set[int] = set()
-    for entry in asked or index.entries():
+    for entry in asked if names else index.entries():
         first = index.copies(entry)[0]
         if first.id in done:
             continue
@@ -134,11 +138,11 @@ def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
     made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
     graph = topology.tree(kin.models, distances, made_from)
     signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
-    odds = _odds(kin, signs)
-    firm = topology.firmness(topology.draws(kin.models, distances, made_from), odds)
+    firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(signs))
+    passed = topology.passed_through(graph, distances)
     _join(graph, kin)
     mixtures = _mixtures(kin, distances)
-    edges = [_edge(kin, pair, signs, firm, odds) for pair in _pairs(graph)]
+    edges = [_edge(kin, pair, signs, firm, passed) for pair in _pairs(graph)]
     return Family(
         members=tuple(e.ref for e in kin.entries),
         copies=tuple((ref, same) for ref, same in copies.items() if same),
@@ -161,28 +165,18 @@ def _signs(kin: Kin, i: int, j: int) -> tuple[Mark, ...]:
     return (Mark("likely", child, f"looks {verdict.relation}"),)
 
 
-def _odds(kin: Kin, signs: dict[Pair, tuple[Mark, ...]]) -> topology.Odds:
-    """How many times likelier it is that the second was made from the first than the other way round.
-
-    Marks are looked for on the tree's own edges only; on others, dates and cards speak.
-    """
+def _odds(signs: Mapping[Pair, tuple[Mark, ...]]) -> topology.Odds:
+    """How many times likelier marks make it that the second was made from the first than the other way round."""
 
     def odds(parent: int, child: int) -> float:
+        ways = 1.0
         pair = min(parent, child), max(parent, child)
-        ways = _outside(kin.entries[parent], kin.entries[child]) / _outside(kin.entries[child], kin.entries[parent])
         for mark in signs.get(pair, ()):
             strength = LIKELY_ODDS if mark.name == "likely" else CERTAIN_ODDS
             ways *= strength if pair[mark.child] == child else 1 / strength
         return ways
 
     return odds
-
-
-def _outside(parent: Entry, child: Entry) -> float:
-    """What dates and the child's card say for this direction."""
-    earlier = bool(parent.created_at and child.created_at and parent.created_at < child.created_at)
-    declared = parent.ref.repo_id in child.claim.base_models
-    return (DATE_ODDS if earlier else 1.0) * (CLAIM_ODDS if declared else 1.0)
 
 
 def _join(graph: nx.Graph, kin: Kin) -> None:
@@ -193,25 +187,34 @@ def _join(graph: nx.Graph, kin: Kin) -> None:
 
 
 def _edge(
-    kin: Kin, pair: Pair, signs: dict[Pair, tuple[Mark, ...]], firm: dict[Pair, float], odds: topology.Odds
+    kin: Kin,
+    pair: Pair,
+    signs: Mapping[Pair, tuple[Mark, ...]],
+    firm: Mapping[Pair, float],
+    passed: set[Pair],
 ) -> Edge:
-    i, j = pair
-    found = signs.get(pair) or _signs(kin, i, j)
-    certain = {m.child for m in found if m.name != "likely"}
-    there, back = firm.get((i, j), 0.0), firm.get((j, i), 0.0)
-    turned = certain == {0} if len(certain) == 1 else back > there
-    parent, child = (j, i) if turned else (i, j)
-    chance = max(there, back)
-    certainty: Certainty = "certain" if len(certain) == 1 else "likely" if chance >= LIKELY_CHANCE else "none"
+    found = signs.get(pair) or _signs(kin, *pair)
+    ways = {m.child for m in found if m.name != "likely"}
+    certain = len(ways) == 1
+    turned = ways == {0} if certain else firm.get(pair[::-1], 0.0) > firm.get(pair, 0.0)
+    parent, child = pair[::-1] if turned else pair
+    chance = min(max(firm.get(pair, 0.0), firm.get(pair[::-1], 0.0)), MOST)
     old, new = kin.entries[parent], kin.entries[child]
-    because = tuple(m.because for m in found) + _dates(old, new)
-    return Edge(old.ref, new.ref, certainty, round(chance, 3), kin.verdict(i, j).relation, because)
+    likely = chance >= LIKELY_CHANCE and (parent, child) in passed and not _is_later(old, new)
+    certainty: Certainty = "certain" if certain else "likely" if likely else "none"
+    because = tuple(m.because for m in found) + _said(old, new)
+    return Edge(old.ref, new.ref, certainty, 1.0 if certain else chance, kin.verdict(*pair).relation, because)
 
 
-def _dates(parent: Entry, child: Entry) -> tuple[str, ...]:
+def _is_later(parent: Entry, child: Entry) -> bool:
+    return bool(parent.created_at and child.created_at and parent.created_at > child.created_at)
+
+
+def _said(parent: Entry, child: Entry) -> tuple[str, ...]:
+    """What dates and the child's card say. It is told, and makes nothing likely."""
     said = []
-    if parent.created_at and child.created_at and parent.created_at < child.created_at:
-        said.append("published later")
+    if parent.created_at and child.created_at:
+        said.append("published earlier than the other" if _is_later(parent, child) else "published later")
     if parent.ref.repo_id in child.claim.base_models:
         said.append("declared on its card")
     return tuple(said)
@@ -224,7 +227,7 @@ def _mixtures(kin: Kin, distances: topology.Distances) -> dict[ModelRef, Mixture
     found = {}
     for i, model in enumerate(kin.models):
         others = sorted((j for j in range(len(kin.models)) if j != i), key=lambda j: _far(distances, i, j))
-        mixture = unmix(model, [kin.models[j] for j in others])
+        mixture = unmix(model, [replace(kin.models[j], ref=kin.entries[j].ref) for j in others])
         if mixture is not None and mixture.directed and mixture.unexplained == 0:
             found[kin.entries[i].ref] = mixture
     return found

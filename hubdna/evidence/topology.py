@@ -37,6 +37,9 @@ OTHER_SHAPE = 1.1
 NEGLIGIBLE = 1e-6
 """Relative size below which a change has no direction."""
 N_DRAWS = 100
+BETWEEN = 0.1
+"""What two branches may share, in squares of the shorter one, of a model that they both start from. Siblings whose
+parent is missing share all that the nearest of them went alone."""
 
 Matrix = NDArray[np.float64]
 Odds = Callable[[int, int], float]
@@ -206,3 +209,21 @@ def root_chances(edges: Sequence[tuple[int, int]], start: int, odds: Odds) -> di
     top = max(log.values())
     total = sum(math.exp(x - top) for x in log.values())
     return {node: math.exp(x - top) / total for node, x in log.items()}
+
+
+def passed_through(graph: nx.Graph, distances: Distances) -> set[tuple[int, int]]:
+    """Neighbours (u, v) of a tree between which u stands as a branching point, not as a sibling of v.
+
+    Some other branch starts from u and shares nothing with the one to v. If u were a sibling of v and the model that
+    both were made from were missing, all branches from u would share the way from it to u.
+    """
+    squared = distances.mean(np.arange(len(distances.squared)))
+    found: set[tuple[int, int]] = set()
+    for u in graph:
+        near = np.array(graph[u], np.intp)
+        length = squared[u, near]
+        shared = (length[:, None] + length - squared[np.ix_(near, near)]) / 2
+        shorter = np.minimum(length[:, None], length)
+        apart = (np.abs(shared) <= BETWEEN * shorter) & (shorter > 0) & ~np.eye(len(near), dtype=bool)
+        found |= {(u, int(v)) for v in near[apart.any(axis=1)]}
+    return found

@@ -68,7 +68,7 @@ class Edge:
     """Two neighbours in a family tree.
 
     Attributes:
-        parent, child: which was made from which; for an undirected edge in the order of their names.
+        parent, child: which was made from which; for an undirected edge in the likelier order.
         certainty: "certain" and "likely" edges have a direction, those of certainty "none" have not.
         chance: that the child was made from the parent, from the shape of the tree and from marks; in [0, 1].
         relation: as a verdict's, or None.
@@ -88,7 +88,7 @@ class Family:
     """Models of one origin.
 
     Attributes:
-        members: one of each set of equal models, by name.
+        members: one of each set of equal models, in the order in which they were found.
         copies: for those that have equals, the equals.
         edges: the family tree; parents of merges are edges, too.
         mixtures: members that are merges of others.
