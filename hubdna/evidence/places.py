@@ -29,16 +29,20 @@ class Place:
         values: float64 [d], the target's weights.
         others: float64 [n, d], those of each other model; NaN where it has no such place.
         names: the tensor of each other model, "" where there is none.
+        dtypes: as stored, of each other model, "" where there is none.
+        shape: rows and columns; d is their product.
     """
 
     block: Block
     values: NDArray[np.float64]
     others: NDArray[np.float64]
     names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    shape: tuple[int, int]
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """Bool [n]; which of the others have this place."""
+        """Which of the others have this place, bool [n]."""
         return np.array([bool(name) for name in self.names])
 
 
@@ -65,7 +69,8 @@ def align(target: Dna, others: Sequence[Dna]) -> list[Place]:
             empty = np.full(r * c, np.nan)
             values = [empty if b is None else _cut(b, r, c) for b in row]
             names = tuple("" if b is None else b.tensor for b in row)
-            places.append(Place(block, _cut(block, r, c), np.stack(values), names))
+            dtypes = tuple("" if b is None else b.dtype for b in row)
+            places.append(Place(block, _cut(block, r, c), np.stack(values), names, dtypes, (r, c)))
     return places
 
 

@@ -28,10 +28,24 @@ def step(values: Values, dtype: str) -> Values:
     """
     kind = dtype if dtype in _MANTISSA else "F32"
     exponent = np.frexp(values)[1] - 1
-    steps: Values = np.ldexp(1.0, np.maximum(exponent - _MANTISSA[kind], _SMALLEST[kind]))
-    return steps
+    width: Values = np.ldexp(1.0, np.maximum(exponent - _MANTISSA[kind], _SMALLEST[kind]))
+    return width
 
 
 def energy(values: Values, dtype: str) -> float:
     """Expected energy of the rounding of some values: a uniform error of half a step to either side."""
     return float((step(values, dtype) ** 2).sum() / 12)
+
+
+def stored(values: Values, dtype: str) -> Values:
+    """The numbers of a type that are nearest to some values, ties to even.
+
+    Args:
+        values: float64, any shape, within the type's range.
+        dtype: as in `step`.
+
+    Returns:
+        float64 of the same shape.
+    """
+    width = step(values, dtype)
+    return np.rint(values / width) * width

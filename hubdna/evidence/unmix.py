@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hubdna.evidence import mixture
+import numpy as np
+
+from hubdna.evidence import layers, mixture
 from hubdna.evidence.places import Place, align
+from hubdna.evidence.rounding import stored
 from hubdna.records import Dna, Mixture
 
 MAX_CANDIDATES = 64
@@ -28,15 +31,25 @@ def unmix(target: Dna, candidates: Sequence[Dna]) -> Mixture | None:
     known = distinct(places, len(few))
     if len(known) < 2:
         return None
-    return mixture.linear(mixture.systems(places, known, few), [few[i] for i in known])
+    built_alike = [i for i in known if _size(few[i]) == _size(target)]
+    return layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
+
+
+def _size(dna: Dna) -> int:
+    return len(dna.blocks) + len(dna.samples)
 
 
 def distinct(places: Sequence[Place], n: int) -> list[int]:
-    """Candidates that have most places, equal ones and copies of the target left out."""
+    """Candidates that have most places; of equal ones the first; copies and casts of the target left out."""
     kept: dict[bytes, int] = {}
     for i in range(n):
         held = [p for p in places if p.names[i]]
-        if len(held) < max(FOUND_IN * len(places), 1) or all((p.others[i] == p.values).all() for p in held):
-            continue
-        kept.setdefault(b"".join(p.others[i].tobytes() for p in places), i)
+        if len(held) >= max(FOUND_IN * len(places), 1) and not all(_same(p, i) for p in held):
+            kept.setdefault(b"".join(p.others[i].tobytes() for p in places), i)
     return list(kept.values())
+
+
+def _same(place: Place, i: int) -> bool:
+    """Whether the target's weights are a candidate's, or would be if one of the two were stored as the other is."""
+    x, y = place.values, place.others[i]
+    return np.array_equal(stored(x, place.dtypes[i]), y) or np.array_equal(stored(y, place.block.dtype), x)

@@ -18,7 +18,7 @@ from hubdna.records.evidence import (
     Origin,
     Verdict,
 )
-from hubdna.records.lineage import Edge, Family, Mark, Member, Mixture, MixtureKind
+from hubdna.records.lineage import Edge, Family, LayerSource, Mark, Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Gene",
     "IndexInfo",
     "Kind",
+    "LayerSource",
     "Mark",
     "Match",
     "Member",

@@ -27,6 +27,21 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerSource:
+    """Where a layer of a stacked model comes from.
+
+    Attributes:
+        layer: its number in the stack.
+        ref: the model.
+        source_layer: the number there.
+    """
+
+    layer: int
+    ref: ModelRef
+    source_layer: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mixture:
     """A model as a mixture of others.
 
@@ -38,6 +53,7 @@ class Mixture:
         tensors: names of the places.
         unexplained: share of the change's energy that the members leave unexplained; 0 means rounding.
         directed: whether only this reading makes sense; False when another of these models may be the mixture.
+        layers: of "layers", where each layer comes from, in order; a layer of several models has several entries.
     """
 
     kind: MixtureKind
@@ -46,6 +62,7 @@ class Mixture:
     tensors: tuple[str, ...]
     unexplained: float
     directed: bool
+    layers: tuple[LayerSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,166 @@
+"""Board `merges`: of which models is a model a merge? Parents, shares and maps of layers, found from an index.
+
+Six families (scripts/zoo/make_merges.py): a small Llama, its fine-tunes, copies, casts, pruned and quantised ones, and
+about forty merges that mergekit made. All of them, and the decoders of the labelled pairs, stand in one index. Each
+model is asked about as any user would ask: up to 64 models that the index proposes and the exact test calls `common`
+are the candidates. Merges of the same parents, and merges of merges, are among them. Lines were fixed on the families
+called `tune`; those called `test` are measured once, afterwards.
+
+A merge is right when its members are the true ones (copies and casts of a model count as that model; a base counts
+where its share is not zero), or when they are the same mixture once merges among them are replaced by their own
+parents. *Open* answers, where the equations leave it open which of the models is the merge, are counted apart; a model
+that is no merge must not be called one, but may be part of an open answer. The error of a share is the largest of a
+merge; where shares differ between tensors it is the median over these. Intervals are exact (Clopper-Pearson, 95 %).
+
+Bar, on the test families: linear, task arithmetic, SLERP, model stock: all right, no share off by more than 0.01.
+Passthrough of two models or more: every map of layers exact. No model that is no merge is called one. The methods that
+keep a part of each change (TIES, DARE, DELLA, breadcrumbs), and merges with a parent that is in no index, are listed;
+nothing names their parents yet.
+
+    HUBDNA_ZOO=DIR python scripts/boards/merges.py [--quick] [--fresh] [--split tune]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import board
+import merges_truth
+from hubdna.dna import codec
+from hubdna.dna.read import SCHEME
+from hubdna.evidence.compare import compare_dna
+from hubdna.evidence.unmix import MAX_CANDIDATES, unmix
+from hubdna.models import Loader
+from hubdna.records import Claim, Dna, ModelRef
+from hubdna.store import Entry, IndexDir
+from hubdna.verdict import judge
+
+ZOO = Path(os.environ.get("HUBDNA_ZOO", Path.home() / ".cache" / "hubdna-zoo"))
+FAMILIES = ("tune-64-a", "tune-64-b", "tune-96", "test-64-a", "test-64-b", "test-96")
+PAIRS = ("decoder-128-s0", "decoder-128-s1", "decoder-96-s0", "decoder-96-s1")
+LINEAR = ("linear", "task_arithmetic", "slerp", "model_stock")
+ASKED = 96
+"""Models that the index is asked for; those of another origin among them are dropped."""
+
+
+class Shelf:
+    """The index, and the DNA of all models in it."""
+
+    def __init__(self, path: Path, families: tuple[str, ...], pairs: tuple[str, ...]) -> None:
+        self.index, self.dnas = IndexDir(path, create=True), dict[str, Dna]()
+        self.common = dict[frozenset[str], bool]()
+        loader = Loader(None, None, "full")
+        for folder in _folders(families, pairs):
+            dna = loader.load(ModelRef(str(folder))).dna
+            data = codec.encode(dna)
+            claim = Claim()
+            entry = Entry(dna.ref, codec.digest(data), claim, len(dna.genes), "full", dna.content, dna.weights_sha256)
+            self.index.add(entry, data)
+            self.dnas[dna.ref.repo_id] = dna
+
+    def candidates(self, dna: Dna) -> list[Dna]:
+        """The models of one origin with a model that the index proposes, exact copies among them."""
+        found: list[Dna] = []
+        for entry in self.index.candidates(dna, ASKED):
+            for copy in self.index.copies(entry):
+                other = self.dnas[copy.ref.repo_id]
+                if other is not dna and self._is_common(dna, other):
+                    found.append(other)
+        return found[:MAX_CANDIDATES]
+
+    def _is_common(self, a: Dna, b: Dna) -> bool:
+        key = frozenset((a.ref.repo_id, b.ref.repo_id))
+        if key not in self.common:
+            self.common[key] = judge(compare_dna(a, b)).origin in ("common", "identical")
+        return self.common[key]
+
+
+def _folders(families: tuple[str, ...], pairs: tuple[str, ...]) -> Iterator[Path]:
+    for root in (*(ZOO / "merges" / f for f in families), *(ZOO / "pairs" / s for s in pairs)):
+        yield from (p for p in sorted(root.iterdir()) if (p / "config.json").exists())
+
+
+def ask(shelf: Shelf, folder: Path, truth: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """What unmix says of one model, and how far it is from the truth."""
+    dna = shelf.dnas[str(folder)]
+    candidates = shelf.candidates(dna)
+    found = unmix(dna, candidates)
+    row = {k: model.get(k) for k in ("name", "method", "stored")} | {"candidates": len(candidates)}
+    row["answer"] = "none" if found is None else found.kind if found.directed else "open"
+    return row | (merges_truth.score(truth, model, found) if "method" in model else {})
+
+
+def main() -> int:
+    """Measure every model, print, judge."""
+    started = time.perf_counter()
+    args = board.arguments(__doc__, split="all")
+    rows = board.Rows("merges", args, SCHEME)
+    families = FAMILIES[:1] if args.quick else tuple(f for f in FAMILIES if args.split in ("all", f.split("-")[0]))
+    measure(rows, families, quick=args.quick)
+    ok = {split: report(split, rows) for split in ("tune", "test")}
+    return board.finish("merges", ok["tune" if args.quick else "test"], started, tune=ok["tune"])
+
+
+def measure(rows: board.Rows, families: tuple[str, ...], quick: bool) -> None:
+    """Ask about every model that is missing; without the zoo the rows stand as they are."""
+    truths = {f: _truth(f) for f in families if (ZOO / "merges" / f / "truth.json").exists()}
+    asked = [(f, m) for f, t in truths.items() for m in (*t["merges"], *t["members"])][: 6 if quick else None]
+    if all(f"{f}/{m['id']}" in rows for f, m in asked):
+        return
+    with tempfile.TemporaryDirectory() as place:
+        shelf = Shelf(Path(place) / "index", families, () if quick else PAIRS)
+        for family, model in asked:
+            folder = ZOO / "merges" / family / model["id"]
+            rows.measure(f"{family}/{model['id']}", lambda d=folder, f=family, m=model: ask(shelf, d, truths[f], m))
+        shelf.index.close()
+
+
+def _truth(family: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ZOO / "merges" / family / "truth.json").read_text())
+    return found
+
+
+def report(split: str, rows: board.Rows) -> bool:
+    """The tables of one split, and whether the bar holds there."""
+    mine = [r for k, r in rows.items() if k.startswith(f"{split}-")]
+    made = [r for r in mine if r["method"]]
+    lines = []
+    for method in sorted({r["method"] for r in made}):
+        some = [r for r in made if r["method"] == method]
+        errors = [r["error"] for r in some if r.get("error") is not None]
+        right, members = (sum(r[k] for r in some) for k in ("right", "members"))
+        low, high = board.interval(right, len(some), 0.95)
+        kinds = [sum(r["answer"] == a for r in some) for a in ("open", "none")]
+        worst = float(max(errors)) if errors else "-"
+        lines.append([method, len(some), right, f"{low:.2f}-{high:.2f}", members, *kinds, worst])
+    header = ["method", "merges", "right", "interval", "true members", "open", "none", "largest error"]
+    board.table(f"{split}: what is said of merges", header, lines)
+    others = [r for r in mine if not r["method"]]
+    called = [r["name"] for r in others if r["answer"] not in ("none", "open")]
+    left_open = [r["name"] for r in others if r["answer"] == "open"]
+    high = board.interval(len(called), len(others), 0.95)[1]
+    print(f"{len(others)} models that are no merges: {len(called)} called (at most {high:.3f}) {' '.join(called)}")
+    print(f"parts of open answers: {len(left_open)} {' '.join(left_open)}")
+    if made:
+        print(f"candidates, median: {np.median([r['candidates'] for r in mine]):.0f}")
+    wanted = [
+        r
+        for r in made
+        if (r["method"] in LINEAR and r["findable"]) or (r["method"] == "passthrough" and r["parents"] > 1)
+    ]
+    missed = [f"{r['name']} ({r['answer']})" for r in wanted if not r["right"] or (r.get("error") or 0) > 0.01]
+    print("missed:", ", ".join(missed) or "none")
+    return bool(wanted) and not missed and not called
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""How far an answer of `unmix` is from the truth of a merge family (`scripts/zoo/merge_truth.py`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hubdna.records import Member, Mixture
+
+NOTHING = 0.005
+"""A coefficient that counts as zero."""
+CLOSE = 0.01
+Truth = dict[str, Any]
+
+
+def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
+    """Whether the answer is right, whether it names the true members, and the error of its shares."""
+    same = {m["id"]: m["parent"] for m in truth["members"] if m["relation"] in ("identical", "cast")}
+    wanted = {same.get(i, i) for i in _sources(merge)}
+    members = (
+        {} if found is None else {m.ref.repo_id: m for m in (*found.parents, *((found.base,) if found.base else ()))}
+    )
+    given = {same.get(Path(k).name, Path(k).name): m for k, m in members.items()}
+    row = {"members": set(given) == wanted, "parents": len(wanted), "error": None}
+    row["findable"] = all(i in {m["id"] for m in (*truth["members"], *truth["merges"])} for i in wanted)
+    row["right"] = row["members"]
+    if found is not None and found.kind == "layers":
+        row["right"] = row["members"] and _map(found, same) == [
+            (i, same.get(r, r), s) for i, (r, s) in enumerate(merge["layers"])
+        ]
+    elif found is not None and row["members"]:
+        row["error"] = _error(merge, given, found.tensors, same)
+    elif found is not None and merge["leaves"]:
+        row["error"] = _leaves_error(truth, merge, given, same)
+        row["right"] = row["error"] <= CLOSE
+    return row
+
+
+def _sources(merge: Truth) -> list[str]:
+    """Who is in it with a share."""
+    if not merge["coefficients"]:
+        return list(merge["sources"])
+    return [i for i, c in zip(merge["sources"], merge["coefficients"], strict=True) if abs(c) > NOTHING]
+
+
+def _map(found: Mixture, same: dict[str, str]) -> list[tuple[int, str, int]]:
+    named = ((s.layer, Path(s.ref.repo_id).name, s.source_layer) for s in found.layers)
+    return [(layer, same.get(name, name), source) for layer, name, source in named]
+
+
+def _error(merge: Truth, given: dict[str, Member], tensors: tuple[str, ...], same: dict[str, str]) -> float:
+    """Largest error of a share; of one that differs between tensors, the median over these."""
+    order = [same.get(i, i) for i in merge["sources"]]
+    if merge["coefficients"]:
+        true = dict(zip(order, merge["coefficients"], strict=True))
+        return max(abs(m.share - true[i]) for i, m in given.items())
+    each = np.array([merge["tensors"][t]["formula"] for t in tensors])
+    return max(float(np.median(np.abs(np.array(m.shares) - each[:, order.index(i)]))) for i, m in given.items())
+
+
+def _leaves_error(truth: Truth, merge: Truth, given: dict[str, Member], same: dict[str, str]) -> float:
+    """The same after merges among the members are replaced by their parents; 1 where that cannot be done."""
+    merges = {m["id"]: m for m in truth["merges"]}
+    total: Counter[str] = Counter()
+    for name, member in given.items():
+        leaves = {name: 1.0} if name not in merges else merges[name]["leaves"]
+        if leaves is None:
+            return 1.0
+        for leaf, share in leaves.items():
+            total[same.get(leaf, leaf)] += member.share * share  # type: ignore[assignment]
+    true = {same.get(i, i): c for i, c in merge["leaves"].items()}
+    return max(abs(total[i] - true.get(i, 0.0)) for i in total.keys() | true.keys())
