@@ -2,10 +2,10 @@
 
     candidates by sketches -> exact tests -> clusters -> distances -> the shortest tree -> marks, dates, claims -> edges
 
-An edge is `certain` by a mark in the bits. It is `likely` when trees drawn again leave little doubt of its place and
-its way, another branch shows that the parent itself was passed through, and no date speaks against it. All others are
-undirected: the nearest relatives that the index holds, whose common parent may be missing from it. Dates and cards
-never make a direction. Nothing here looks at names, sizes or configs.
+An edge is `certain` by a mark in the bits. It is `likely` when trees drawn again, marks and dates leave little doubt of
+its place and its way, and another branch shows that the parent itself was passed through. All others are undirected:
+the nearest relatives that the index holds, whose common parent may be missing from it. Dates alone make no direction,
+cards are told and count for nothing, names, sizes and configs are not looked at.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from hubdna.search import MIN_CANDIDATES, Rows, with_rows
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import LIKELY_CHANCE, judge
 
-CERTAIN_ODDS, LIKELY_ODDS = 1000.0, 20.0
-"""How many times likelier a certain mark and a likely one (a grid, zeros, a coarser type) make a direction. Chosen, not
-measured: the board `direction` says how often a likely edge is right."""
+CERTAIN_ODDS, LIKELY_ODDS, DATE_ODDS = 1000.0, 20.0, 20.0
+"""How many times likelier a certain mark, a likely one (a grid, zeros, a coarser type) and the dates of publication
+make a direction. Chosen, not measured: the board `direction` says how often likely edges are right, without dates."""
 
 LAST = 10
 """Of the candidates, the last ones that are all relatives when there may be more."""
@@ -138,7 +138,7 @@ def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
     made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
     graph = topology.tree(kin.models, distances, made_from)
     signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
-    firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(signs))
+    firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(kin, signs))
     passed = topology.passed_through(graph, distances)
     _join(graph, kin)
     mixtures = _mixtures(kin, distances)
@@ -165,11 +165,11 @@ def _signs(kin: Kin, i: int, j: int) -> tuple[Mark, ...]:
     return (Mark("likely", child, f"looks {verdict.relation}"),)
 
 
-def _odds(signs: Mapping[Pair, tuple[Mark, ...]]) -> topology.Odds:
-    """How many times likelier marks make it that the second was made from the first than the other way round."""
+def _odds(kin: Kin, signs: Mapping[Pair, tuple[Mark, ...]]) -> topology.Odds:
+    """How many times likelier it is that the second was made from the first than the other way round."""
 
     def odds(parent: int, child: int) -> float:
-        ways = 1.0
+        ways = DATE_ODDS ** _older(kin.entries[parent], kin.entries[child])
         pair = min(parent, child), max(parent, child)
         for mark in signs.get(pair, ()):
             strength = LIKELY_ODDS if mark.name == "likely" else CERTAIN_ODDS
@@ -200,21 +200,23 @@ def _edge(
     parent, child = pair[::-1] if turned else pair
     chance = min(max(firm.get(pair, 0.0), firm.get(pair[::-1], 0.0)), MOST)
     old, new = kin.entries[parent], kin.entries[child]
-    likely = chance >= LIKELY_CHANCE and (parent, child) in passed and not _is_later(old, new)
+    likely = chance >= LIKELY_CHANCE and (parent, child) in passed
     certainty: Certainty = "certain" if certain else "likely" if likely else "none"
     because = tuple(m.because for m in found) + _said(old, new)
     return Edge(old.ref, new.ref, certainty, 1.0 if certain else chance, kin.verdict(*pair).relation, because)
 
 
-def _is_later(parent: Entry, child: Entry) -> bool:
-    return bool(parent.created_at and child.created_at and parent.created_at > child.created_at)
+def _older(parent: Entry, child: Entry) -> int:
+    """1 when the first was published before the second, -1 after it, 0 when that is not known."""
+    if not parent.created_at or not child.created_at:
+        return 0
+    return (parent.created_at < child.created_at) - (parent.created_at > child.created_at)
 
 
 def _said(parent: Entry, child: Entry) -> tuple[str, ...]:
-    """What dates and the child's card say. It is told, and makes nothing likely."""
-    said = []
-    if parent.created_at and child.created_at:
-        said.append("published earlier than the other" if _is_later(parent, child) else "published later")
+    """What dates and the child's card say."""
+    words = {1: "published later", -1: "published earlier", 0: ""}[_older(parent, child)]
+    said = [words] if words else []
     if parent.ref.repo_id in child.claim.base_models:
         said.append("declared on its card")
     return tuple(said)
