@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hubdna.evidence import layers, mixture
+from hubdna.evidence import layers, mixture, sparse
 from hubdna.evidence.places import Place, align
 from hubdna.evidence.rounding import stored
 from hubdna.records import Dna, Mixture
@@ -16,12 +16,14 @@ FOUND_IN = 0.9
 """Share of the target's places that a member must have."""
 
 
-def unmix(target: Dna, candidates: Sequence[Dna]) -> Mixture | None:
+def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = False) -> Mixture | None:
     """Find the models that a model was merged from.
 
     Args:
         target: the model that may be a merge.
         candidates: models of the same origin, at most 64 are looked at; none of them the target.
+        thorough: look for sparse merges (TIES, DARE), too. It takes seconds a model, finds about half of those of the
+            tune families of the zoo, and never says by itself which of the models is the merge.
 
     Returns:
         The mixture, or None when no mixture of these gives the target to rounding.
@@ -32,7 +34,8 @@ def unmix(target: Dna, candidates: Sequence[Dna]) -> Mixture | None:
     if len(known) < 2:
         return None
     built_alike = [i for i in known if _size(few[i]) == _size(target)]
-    return layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
+    found = layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
+    return found if found or not thorough else sparse.sparse(places, built_alike, few)
 
 
 def _size(dna: Dna) -> int:

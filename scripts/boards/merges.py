@@ -93,7 +93,7 @@ def ask(shelf: Shelf, folder: Path, truth: dict[str, Any], model: dict[str, Any]
     """What unmix says of one model, and how far it is from the truth."""
     dna = shelf.dnas[str(folder)]
     candidates = shelf.candidates(dna)
-    found = unmix(dna, candidates)
+    found = unmix(dna, candidates, thorough=True)
     row = {k: model.get(k) for k in ("name", "method", "stored")} | {"candidates": len(candidates)}
     row["answer"] = "none" if found is None else found.kind if found.directed else "open"
     return row | (merges_truth.score(truth, model, found) if "method" in model else {})

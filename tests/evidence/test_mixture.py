@@ -59,7 +59,9 @@ def dna(name: str, weights: Weights, dtype: str = "F32") -> Dna:
 
 def read(target: Weights, others: Mapping[str, Weights], dtype: str = "F32") -> Mixture | None:
     kinds = {"bf16": "BF16", "f16": "F16"}
-    return unmix(dna("target", target, dtype), [dna(n, w, kinds.get(n[-4:], "F32")) for n, w in others.items()])
+    return unmix(
+        dna("target", target, dtype), [dna(n, w, kinds.get(n[-4:], "F32")) for n, w in others.items()], thorough=True
+    )
 
 
 def shares(mixture: Mixture | None) -> dict[str, float]:
@@ -158,6 +160,33 @@ def test_a_cast_of_the_merge_does_not_hide_it() -> None:
 
 def test_a_hidden_parent_leaves_no_linear_merge() -> None:
     assert read(summed((0.5, A), (0.5, tuned(BASE, 8))), FAMILY) is None
+
+
+def thinned(start: Weights, parent: Weights, keep: float, factor: float, seed: int) -> Weights:
+    """What is added to a base of one parent's change."""
+    rng = np.random.default_rng(seed)
+    return {n: factor * (parent[n] - w) * (rng.random(w.shape) < keep) for n, w in start.items()}
+
+
+def test_a_sparse_sum_gives_its_parents_base_and_multiples() -> None:
+    parts = (thinned(BASE, A, 0.5, 1.5, 1), thinned(BASE, C, 0.4, 1.2, 2))
+    found = read(summed((1.0, BASE), *((1.0, p) for p in parts)), FAMILY)
+    assert found is not None and found.kind == "sparse" and found.base is not None
+    assert found.base.ref.repo_id == "base"
+    assert {m.ref.repo_id: m.share for m in found.parents} == pytest.approx({"a": 1.5, "c": 1.2}, abs=0.01)
+
+
+def test_a_sparse_sum_with_a_hidden_parent_is_not_called() -> None:
+    parts = (thinned(BASE, A, 0.5, 1.5, 1), thinned(BASE, tuned(BASE, 8), 0.4, 1.2, 2))
+    assert read(summed((1.0, BASE), *((1.0, p) for p in parts)), FAMILY) is None
+
+
+def test_a_parent_is_no_sparse_sum_of_its_sparse_merges() -> None:
+    merges = {
+        f"m{i}": summed((1.0, BASE), (1.0, thinned(BASE, A, 0.5, 1.5, i)), (1.0, thinned(BASE, B, 0.5, 1.5, 10 + i)))
+        for i in range(2)
+    }
+    assert read(A, {n: w for n, w in FAMILY.items() if n != "a"} | merges) is None
 
 
 def test_a_stack_gives_its_map_of_layers() -> None:
