@@ -93,10 +93,12 @@ class Auditor:
         if text is None:
             return None, claim_of_data(model.snapshot.card_data)
         try:
-            return text, read_claim(text)
+            claim = read_claim(text)
         except CardError as error:
             skipped.append(Skipped(f"{model.snapshot.ref}/README.md", str(error)))
             return None, claim_of_data(model.snapshot.card_data)
+        skipped += (Skipped(f"{model.snapshot.ref}/{remark.subject}", remark.reason) for remark in claim.remarks)
+        return text, claim
 
     def _declared(self, model: Loaded, base: str) -> Declared:
         try:

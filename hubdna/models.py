@@ -110,12 +110,15 @@ class Loader:
         return self._counted(Loaded(snapshot, dna)).dna
 
     def card(self, ref: ModelRef) -> str | None:
-        """README.md of a model, or None."""
+        """README.md of a model; empty where there is none, None of a single file, which has no card."""
         if not ref.is_local:
-            return self.hub.card(ref)
-        path = Path(ref.repo_id) / "README.md"
-        if not path.is_file():
+            return self.hub.card(ref) or ""
+        folder = Path(ref.repo_id)
+        if not folder.is_dir():
             return None
+        path = folder / "README.md"
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return file.read(MAX_CARD).decode("utf-8", "replace")
 

@@ -5,7 +5,7 @@
 *Parent* means one edge, *ancestor* the closure of edges, *origin* common descent without a direction.
 """
 
-from hubdna.records.audit import Audit, CardPatch, Claim, Finding, IndexInfo, Provenance, Severity
+from hubdna.records.audit import Audit, CardEdit, CardPatch, Claim, Finding, Fix, IndexInfo, Provenance, Severity
 from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
@@ -26,6 +26,7 @@ __all__ = [
     "Audit",
     "Block",
     "Bucket",
+    "CardEdit",
     "CardPatch",
     "Certainty",
     "Choice",
@@ -38,6 +39,7 @@ __all__ = [
     "Evidence",
     "Family",
     "Finding",
+    "Fix",
     "Gene",
     "IndexInfo",
     "Kind",

@@ -15,21 +15,61 @@ Severity = Literal["error", "warning", "info"]
 class Claim:
     """What a model card says about where the model comes from, with line numbers (1-based) in README.md.
 
-    `line` is where `base_model` stands, or where it would have to stand; None when the README was not read.
+    `license` is `license_name` where the card says `license: other`. `line` is where `base_model` stands, or where it
+    would have to stand, and `base_lines` those of the single names; without them when the README was not read.
+    `remarks` tell what of `base_model` is no name of a model, or has invisible characters in it.
     """
 
     base_models: tuple[str, ...] = ()
     relation: str | None = None
     license: str | None = None
     line: int | None = None
+    license_name: str | None = None
+    license_link: str | None = None
+    base_lines: tuple[int, ...] = ()
+    relation_line: int | None = None
+    license_line: int | None = None
+    remarks: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CardEdit:
+    """One change of a card's front matter.
+
+    Attributes:
+        action: `set` makes the values all that the key says; `add` appends those that are not there (`base_model`
+            only); `remove` takes them away, and the key with its last one. Without values it removes the key.
+        values: names as they shall be read back.
+    """
+
+    key: Literal["base_model", "base_model_relation", "license"]
+    action: Literal["set", "add", "remove"]
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CardPatch:
-    """A suggested change to a card, as a unified diff of README.md."""
+    """A suggested change to a card: why, a unified diff of README.md, and the edits for `hubdna.card.apply`."""
 
     reason: str
     diff: str
+    edits: tuple[CardEdit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What came of patching one card.
+
+    Attributes:
+        diff: the change of README.md; empty where there was nothing to change.
+        reasons: why, one for each patch.
+        url: of the pull request, where one was opened.
+    """
+
+    ref: ModelRef
+    diff: str
+    reasons: tuple[str, ...] = ()
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ def _is_later(case: Case, match: Match) -> bool:
 
 def _finding(case: Case, match: Match, severity: Severity) -> Finding:
     base = match.ref.repo_id
-    message = f"No base_model is declared, but this model {shared_origin(match)}."
+    said = "The declared base_model names no model" if case.claim.remarks else "No base_model is declared"
+    message = f"{said}, but this model {shared_origin(match)}."
     if severity == "info":
         message += " Which of the two came first, or whether both grew from a third, is not known."
     patch = case.patch(base, f"declare {base} as the base model, if that is what it was made from")
