@@ -72,6 +72,7 @@ class Shell:
         client = Hub(self.hub.endpoint)
         with IndexDir(self.folder / "hubdna-demo" / "index", create=True) as index:
             assert all(step.outcome != "skipped" for step in crawl(client, index, client.models()))
+        shutil.copytree(HERE / "models/quietlab/doc-writer", self.folder / "doc-writer")
         shutil.copytree(ROOT / "index", self.folder / "index", ignore=shutil.ignore_patterns("sketches.*", "README.md"))
         return self
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +21,15 @@ from hubdna.cli.options import (
     Token,
     emit,
 )
+from hubdna.errors import HubdnaError, UsageError
 
-EXAMPLES = "Examples: hubdna audit org/name --index DIR --fail-on warning | hubdna audit org/a org/b --format json"
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hubdna.models import Loader
+    from hubdna.records import Audit, ModelRef
+
+EXAMPLES = "Examples: hubdna audit org/name --index DIR --fail-on warning | hubdna audit ./model --fix"
 
 
 class FailOn(StrEnum):
@@ -41,6 +50,10 @@ def audit(
     format: FormatOption = Format.text,
     output: Output = None,
     quiet: Quiet = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write the suggested patches; print what was changed.")] = False,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="With --fix: for models on the Hub, open pull requests.")
+    ] = False,
 ) -> None:
     """Compare what cards say with what the weights show; findings carry line, evidence and a suggested patch."""
     from rich.console import Console
@@ -53,12 +66,16 @@ def audit(
     from hubdna.seed import describe, foundations, open_index
 
     models = [ModelRef.parse(ref) for ref in refs]
+    _check_fix(models, fix, create_pr, format, output)
     console = Console(stderr=True, quiet=quiet)
     with open_index(index) as store:
-        auditor = Auditor(store, Loader(endpoint, token, read.value), frozenset(foundations()))
+        loader = Loader(endpoint, token, read.value)
+        auditor = Auditor(store, loader, frozenset(foundations()))
         done = list(track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True))
         console.print(f"Looked in {describe(store)}.", highlight=False, markup=False)
-    emit(format, output, lambda: text.audits(done), lambda: json.audits(done))
+    if not fix or output is not None:
+        emit(format, output, lambda: text.audits(done), lambda: json.audits(done))
+    unfixed = [audit for audit in done if not _fixed(audit, loader, console)] if fix else []
     severities = list(FailOn)
     worst = [
         f
@@ -67,4 +84,53 @@ def audit(
         if fail_on and severities.index(FailOn(f.severity)) <= severities.index(fail_on)
     ]
     unread = any(s.subject == str(a.ref) for a in done for s in a.skipped)
-    raise typer.Exit(3 if unread else 1 if worst else 0)
+    raise typer.Exit(3 if unread or unfixed else 1 if worst else 0)
+
+
+def _check_fix(models: list[ModelRef], fix: bool, create_pr: bool, format: Format, output: Path | None) -> None:
+    if create_pr and not fix:
+        raise UsageError("--create-pr: expected together with --fix")
+    if fix and format is not Format.text and output is None:
+        raise UsageError("--fix prints what was changed on stdout: name a file for the report with --output")
+    for ref in models if fix else ():
+        if not ref.is_local and not create_pr:
+            raise UsageError(f"{ref}: --fix writes cards of folders; add --create-pr to open a pull request on the Hub")
+
+
+def _fixed(audit: Audit, loader: Loader, console: Console) -> bool:
+    """Put one card right, say what was changed; False when that could not be done."""
+    from hubdna.fix import fix_folder, open_pull_request
+    from hubdna.report.text import clean
+
+    def say(what: str) -> None:
+        console.print(clean(f"{audit.ref}: {what}"), highlight=False, markup=False, soft_wrap=True)
+
+    try:
+        done = fix_folder(audit) if audit.ref.is_local else open_pull_request(audit, loader.hub)
+    except HubdnaError as error:
+        print(f"hubdna: {clean(error)}", file=sys.stderr)  # noqa: T201
+        return False
+    _print(done.diff)
+    for skipped in audit.skipped:
+        say(f"skipped: {skipped.reason}")
+    for finding in audit.findings:
+        say(f"{finding.rule_id} {finding.severity}: {finding.message}")
+    if done.url:
+        say(f"pull request: {done.url}")
+    elif not done.diff:
+        say("no patch to make")
+    else:
+        say(f"README.md is written: {'; '.join(done.reasons)}")
+    return True
+
+
+def _print(diff: str) -> None:
+    """To a terminal without escapes; into a file or a pipe as it is, so that it can be applied."""
+    from hubdna.report.text import clean
+
+    if sys.stdout.isatty():
+        sys.stdout.write(clean(diff.replace("\r", "").replace("\t", "    ")))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(diff.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from huggingface_hub import constants, get_session, set_client_factory
+from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session, set_client_factory
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -94,10 +94,45 @@ class Hub:
 
     def card(self, ref: ModelRef) -> str | None:
         """The text of README.md, or None when there is none. Raises HubError."""
+        data = self.card_bytes(ref)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def card_bytes(self, ref: ModelRef) -> bytes | None:
+        """README.md as it is, up to MAX_CARD bytes, or None when there is none. Raises HubError."""
         try:
-            return HubReader(self.link, ref).read("README.md", 0, MAX_CARD).decode("utf-8", "replace")
+            return HubReader(self.link, ref).read("README.md", 0, MAX_CARD)
         except NotFoundError:
             return None
+
+    def propose(self, ref: ModelRef, card: bytes, title: str, description: str) -> str:
+        """Open a pull request that replaces README.md, on top of the commit `ref.sha`.
+
+        It is sent once: when an answer is lost, the request may have arrived, and nobody wants two.
+
+        Returns:
+            The address of the pull request.
+
+        Raises:
+            HubError: the model has moved on from that commit, or the Hub took no pull request.
+        """
+        if ref.sha is None:
+            raise UsageError(f"{ref}: expected a commit to build on, found none; audit the model first")
+
+        def send() -> Any:
+            api = HfApi(self.endpoint, self.link.token, library_name="hubdna")
+            return api.create_commit(
+                ref.repo_id, [CommitOperationAdd("README.md", card)], commit_message=title,
+                commit_description=description, create_pr=True, parent_commit=ref.sha,
+            ).pr_url  # fmt: skip
+
+        subject = f"{ref}: pull request"
+        try:
+            url = _translated(subject, lambda: _sent(subject, send))
+        except TryAgainError as error:
+            raise HubError(f"{subject}: not sure that it arrived ({error}); look at the model's discussions") from None
+        if not isinstance(url, str):
+            raise HubError(f"{subject}: the Hub's answer holds no address of one")
+        return url
 
     def patiently(self, subject: str, call: Callable[[], T]) -> T:
         """Run one API call; wait and repeat on 429, 5xx and lost connections."""
@@ -114,6 +149,25 @@ class Hub:
 def _with_timeout(client: httpx2.Client, timeout: httpx2.Timeout) -> httpx2.Client:
     client.timeout = timeout
     return client
+
+
+def _sent(subject: str, send: Callable[[], T]) -> T:
+    """Run a request that writes; its refusals have reasons of their own."""
+    try:
+        return send()
+    except HfHubHTTPError as error:
+        status, said = error.response.status_code, str(error.server_message or "")[:120]
+        if status in (409, 412):
+            raise HubError(f"{subject}: the model has changed since it was audited; audit it again") from None
+        if status in (401, 403):
+            raise HubError(
+                f"{subject}: HTTP {status}; expected a token that may open discussions: log in or pass --token"
+            ) from None
+        if status == 501:
+            raise HubError(f"{subject}: this Hub takes none ({said})".replace(" ()", "")) from None
+        raise
+    except ValueError as error:  # the Hub refuses the card's metadata, for a reason that was there before
+        raise HubError(f"{subject}: {' '.join(str(error).split())[:200]}") from None
 
 
 def _translated(subject: str, call: Callable[[], T]) -> T:
