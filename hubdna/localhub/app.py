@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hubdna.localhub import community, listing, resolve, tree, writing
+from hubdna.localhub import community, listing, resolve, settings, tree, webhooks, writing
 from hubdna.localhub.caller import is_authorized, user_of
 from hubdna.localhub.refusals import Refusal, repo_not_found
 from hubdna.localhub.repos import Hub
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MODEL = "/api/models/{org}/{name}"
 DISCUSSION = MODEL + "/discussions/{num}"
+HOOKS = "/api/settings/webhooks"
 
 
 def hub_app(hub: Hub) -> Starlette:
@@ -30,8 +31,16 @@ def hub_app(hub: Hub) -> Starlette:
         [
             Route("/api/whoami-v2", whoami),
             Route("/api/validate-yaml", writing.validate_yaml, methods=["POST"]),
-            Route("/api/repos/create", writing.create_repo, methods=["POST"]),
-            Route("/api/repos/delete", writing.delete_repo, methods=["DELETE"]),
+            Route("/api/repos/create", settings.create_repo, methods=["POST"]),
+            Route("/api/repos/delete", settings.delete_repo, methods=["DELETE"]),
+            Route("/api/repos/move", settings.move_repo, methods=["POST"]),
+            Route(HOOKS, webhooks.list_webhooks),
+            Route(HOOKS, webhooks.create_webhook, methods=["POST"]),
+            Route(HOOKS + "/{hook}", webhooks.get_webhook),
+            Route(HOOKS + "/{hook}", webhooks.update_webhook, methods=["POST"]),
+            Route(HOOKS + "/{hook}", webhooks.delete_webhook, methods=["DELETE"]),
+            Route(HOOKS + "/{hook}/enable", webhooks.enable_webhook, methods=["POST"]),
+            Route(HOOKS + "/{hook}/disable", webhooks.disable_webhook, methods=["POST"]),
             Route("/api/models", listing.list_models),
             Route("/api/models/{name}", no_such_repo),
             Route(MODEL, listing.model_info),
@@ -46,6 +55,7 @@ def hub_app(hub: Hub) -> Starlette:
             Route(MODEL + "/safetensors-metadata/{path:path}", tree.safetensors_metadata),
             Route(MODEL + "/preupload/{revision}", writing.preupload, methods=["POST"]),
             Route(MODEL + "/commit/{revision}", writing.commit, methods=["POST"]),
+            Route(MODEL + "/settings", settings.update_settings, methods=["PUT"]),
             Route(MODEL + "/discussions", community.list_discussions),
             Route(MODEL + "/discussions", community.create_discussion, methods=["POST"]),
             Route(DISCUSSION, community.discussion_details),

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hubdna.localhub import discussions, pulls
+from hubdna.localhub import discussions, events, pulls
 from hubdna.localhub.caller import has_flag, hub_of, read_json, read_optional_json, repo_id_of, repo_of, user_of
 from hubdna.localhub.discussions import Discussion
 from hubdna.localhub.refusals import bad_request, discussion_not_found
@@ -21,8 +21,10 @@ TYPES = ("all", "discussion", "pull_request")
 STATUSES = {"all": ("open", "draft", "closed", "merged"), "open": ("open", "draft"), "closed": ("closed", "merged")}
 
 Body = dict[str, Any]
-#: From a repository, a discussion, the body of a request and a user to the changed discussion and the answer.
-Change = Callable[[Repo, Discussion, Body, str], tuple[Discussion, Body]]
+#: Says to webhooks what happened, once it is kept.
+News = Callable[[Hub, Repo, Discussion], None]
+#: From a repository, a discussion, the body of a request and a user to the changed discussion, the answer, the news.
+Change = Callable[[Repo, Discussion, Body, str], tuple[Discussion, Body, News]]
 
 
 def list_discussions(request: Request) -> Response:
@@ -81,10 +83,10 @@ async def create_discussion(request: Request) -> Response:
 async def comment(request: Request) -> Response:
     """Add a comment."""
 
-    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body]:
+    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body, News]:
         discussions.check_open(old)
         new = discussions.commented(repo, old, body.get("comment"), user)
-        return new, {"newMessage": new.events[-1]}
+        return new, {"newMessage": new.events[-1]}, _comment_made
 
     return await _changed(request, change)
 
@@ -93,10 +95,10 @@ async def edit_comment(request: Request) -> Response:
     """Replace the text of a comment."""
     comment_id = request.path_params["comment"]
 
-    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body]:
+    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body, News]:
         discussions.check_open(old)
         new = discussions.edited(old, comment_id, body.get("content"), user)
-        return new, {"updatedComment": discussions.comment_of(new, comment_id)}
+        return new, *_updated(new, comment_id)
 
     return await _changed(request, change)
 
@@ -105,9 +107,9 @@ async def hide_comment(request: Request) -> Response:
     """Take the text of a comment away."""
     comment_id = request.path_params["comment"]
 
-    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body]:
+    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body, News]:
         new = discussions.hidden(old, comment_id, user)
-        return new, {"updatedComment": discussions.comment_of(new, comment_id)}
+        return new, *_updated(new, comment_id)
 
     return await _changed(request, change)
 
@@ -115,9 +117,9 @@ async def hide_comment(request: Request) -> Response:
 async def rename(request: Request) -> Response:
     """Give a discussion another title."""
 
-    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body]:
+    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body, News]:
         new = discussions.renamed(repo, old, body.get("title"), user)
-        return new, {"newTitle": new.events[-1]}
+        return new, {"newTitle": new.events[-1]}, events.discussion_changed
 
     return await _changed(request, change)
 
@@ -125,15 +127,21 @@ async def rename(request: Request) -> Response:
 async def change_status(request: Request) -> Response:
     """Open or close a discussion, with a comment if there is one."""
 
-    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body]:
+    def change(repo: Repo, old: Discussion, body: Body, user: str) -> tuple[Discussion, Body, News]:
         if body.get("status") not in ("open", "closed"):
             raise bad_request("status is neither open nor closed")
-        if body.get("comment") is not None:
-            if old.locked:
-                discussions.check_open(old)
-            old = discussions.commented(repo, old, body["comment"], user)
-        new = discussions.with_status(repo, old, body["status"], user)
-        return new, {"newStatus": new.events[-1]}
+        said = body.get("comment")
+        if said is not None and old.locked:
+            discussions.check_open(old)
+        first = old if said is None else discussions.commented(repo, old, said, user)
+        new = discussions.with_status(repo, first, body["status"], user)
+
+        def tell(hub: Hub, repo: Repo, new: Discussion) -> None:
+            if said is not None:
+                events.comment_made(hub, repo, new, first.events[-1])
+            events.discussion_changed(hub, repo, new)
+
+        return new, {"newStatus": new.events[-1]}, tell
 
     return await _changed(request, change)
 
@@ -160,8 +168,9 @@ async def _changed(request: Request, change: Change) -> Response:
         with hub.writing:
             repo = find_repo(hub, repo_id_of(request), authorized=True)
             discussions.check_enabled(repo)
-            new, said = change(repo, discussions.read_discussion(repo, _num(request)), body, user)
+            new, said, tell = change(repo, discussions.read_discussion(repo, _num(request)), body, user)
             discussions.keep(hub, repo, new)
+            tell(hub, repo, new)
         return JSONResponse(said)
 
     return await run_in_threadpool(answer)
@@ -172,7 +181,17 @@ def _open(hub: Hub, repo: Repo, title: object, text: object, user: str) -> Discu
         discussions.check_enabled(repo)
         made = discussions.new_discussion(repo, title, text, user, "open", pull=False)
         discussions.keep(hub, repo, made)
+        events.discussion_made(hub, repo, made)
     return made
+
+
+def _comment_made(hub: Hub, repo: Repo, discussion: Discussion) -> None:
+    events.comment_made(hub, repo, discussion, discussion.events[-1])
+
+
+def _updated(new: Discussion, comment_id: str) -> tuple[Body, News]:
+    comment = discussions.comment_of(new, comment_id)
+    return {"updatedComment": comment}, lambda hub, repo, new: events.comment_changed(hub, repo, new, comment)
 
 
 def _all(repo: Repo) -> list[Discussion]:

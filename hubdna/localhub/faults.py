@@ -15,6 +15,9 @@ Kinds:
     gated             403 for the files of the repository; its listing and metadata stay visible
     vanished          the repository is listed but does not exist
     expired           the CDN refuses its signed URL
+    duplicate         a webhook delivery is made twice
+    reorder           a webhook delivery comes after the next one, if there is one within `seconds`
+    drop              a webhook delivery is not made
 """
 
 import threading
@@ -34,18 +37,23 @@ Kind = Literal[
     "gated",
     "vanished",
     "expired",
+    "duplicate",
+    "reorder",
+    "drop",
 ]
-Host = Literal["hub", "cdn"]
+Host = Literal["hub", "cdn", "webhook"]
 
 #: Faults that need a file's bytes in the answer: a redirect, an error or a HEAD neither shows nor uses them up.
 BODY_KINDS = frozenset({"ignore-range", "cut", "truncated", "wrong-range"})
 #: Of those, the ones that only a request with a Range header can meet.
 RANGE_KINDS = frozenset({"ignore-range", "wrong-range"})
+#: Faults of webhook deliveries; they meet nothing else, and nothing else meets deliveries.
+DELIVERY_KINDS = frozenset({"duplicate", "reorder", "drop"})
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is aimed at, as far as its URL tells."""
+    """What a request is aimed at, as far as its URL tells. The path of a delivery is its event."""
 
     host: Host
     method: str
@@ -62,10 +70,11 @@ class Fault:
     Attributes:
         kind: What happens.
         repo: Repository id or glob; None for all requests.
-        path: Glob over the file's path in its repository; for requests that name no file, over the URL's path.
+        path: Glob over the file's path in its repository; for requests that name no file, over the URL's path; for
+            webhook deliveries over action and scope, as `update/repo.content`.
         host: Only the Hub, only the CDN, or both.
         times: How many requests it meets before it is used up; None for all until `calm()`.
-        seconds: How long a hang holds, or when a rate limit ends.
+        seconds: How long a hang holds, when a rate limit ends, how long a delivery waits for the next one.
     """
 
     kind: Kind
@@ -126,6 +135,8 @@ def meets(fault: Fault, target: Target) -> bool:
 
 
 def _can_show(kind: Kind, target: Target) -> bool:
+    if kind in DELIVERY_KINDS or target.host == "webhook":
+        return kind in DELIVERY_KINDS and target.host == "webhook"
     if kind in BODY_KINDS:
         return target.method == "GET" and target.file is not None and (target.ranged or kind not in RANGE_KINDS)
     if kind == "gated":

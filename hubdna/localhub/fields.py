@@ -20,6 +20,11 @@ def object_id(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:24]
 
 
+def repo_object_id(repo: Repo) -> str:
+    """The database id of a repository. It stays when the repository is moved."""
+    return repo.meta.object_id or object_id(repo.id)
+
+
 def sibling(file: RepoFile) -> dict[str, Any]:
     """A file with its hashes, as `blobs=true` shows it."""
     entry: dict[str, Any] = {"rfilename": file.path, "size": file.size, "blobId": blob_id(file)}
@@ -74,7 +79,7 @@ def describe(repo: Repo, names: Iterable[str]) -> dict[str, Any]:
     """The chosen properties, without those that have no value."""
     values = {name: FIELDS[name](repo) for name in names if name in FIELDS}
     present = {name: value for name, value in values.items() if value is not None}
-    return {"_id": object_id(repo.id), "id": repo.id, "modelId": repo.id, **present}
+    return {"_id": repo_object_id(repo), "id": repo.id, "modelId": repo.id, **present}
 
 
 def check_expand(names: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from hubdna.localhub import commits
+from hubdna.localhub import commits, events
 from hubdna.localhub.discussions import (
     Discussion,
     check_enabled,
@@ -29,7 +29,7 @@ from hubdna.localhub.discussions import (
 from hubdna.localhub.drafts import Draft, read_draft
 from hubdna.localhub.files import RepoFile, identity_of, pointer_of
 from hubdna.localhub.refusals import not_now, revision_not_found
-from hubdna.localhub.repos import Commit, Hub, Repo, find_repo, read_meta_json, read_repo
+from hubdna.localhub.repos import MAIN_REF, Commit, Hub, Repo, find_repo, read_meta_json, read_repo, sha_of
 from hubdna.localhub.revisions import MAIN, PULL_REF, as_pull, pull_folder, read_pull
 
 #: What of `.hub.json` belongs to files and goes with them into a pull request.
@@ -54,7 +54,7 @@ def commit(hub: Hub, repo_id: str, revision: str, raw: bytes, author: str) -> Co
         main = find_repo(hub, repo_id, authorized=True)
         if revision in MAIN:
             commits.check_parent(draft, main)
-            return commits.apply(hub, main, draft, author)
+            return _to_main(hub, main, draft, author)
         match = PULL_REF.fullmatch(revision)
         head = read_pull(hub, main, int(match[1])) if match else None
         if match is None or head is None:
@@ -92,6 +92,8 @@ def open_pull(
             for side in ("base", "head"):
                 shutil.rmtree(home / side, ignore_errors=True)
                 Path(folder, side).rename(home / side)
+        events.discussion_made(hub, main, discussion)
+        events.ref_changed(hub, main, f"refs/pr/{discussion.num}", None, made.id if made else sha_of(main))
     return discussion, made
 
 
@@ -114,9 +116,12 @@ def merge(hub: Hub, repo_id: str, num: int, author: str, text: object = None) ->
             check_open(discussion)
             discussion = commented(main, discussion, text, author)
         merged = with_status(main, discussion, "merged", author)
-        made = commits.apply(hub, main, _merge_draft(merged, base, head), author, head)
+        made = _to_main(hub, main, _merge_draft(merged, base, head), author)
         merged = replace(merged, merge_commit=made.id)
         keep(hub, main, merged)
+        if text is not None:
+            events.comment_made(hub, main, merged, discussion.events[-1])
+        events.discussion_changed(hub, main, merged)
     return merged
 
 
@@ -148,13 +153,22 @@ def diff(hub: Hub, main: Repo, num: int) -> str:
     return "".join("".join(_file_diff(path, *pair)) for path, pair in pairs[:DIFF_FILES])
 
 
+def _to_main(hub: Hub, main: Repo, draft: Draft, author: str) -> Commit:
+    old = sha_of(main)
+    made = commits.apply(hub, main, draft, author)
+    events.ref_changed(hub, find_repo(hub, main.id, authorized=True), MAIN_REF, old, made.id)
+    return made
+
+
 def _push(hub: Hub, main: Repo, head: Repo, discussion: Discussion, draft: Draft, author: str) -> Commit:
     check_enabled(main)
     if discussion.status not in ("open", "draft"):
         raise not_now(f"This pull request is {discussion.status}")
     commits.check_parent(draft, head)
+    old = sha_of(head)
     made = commits.apply(hub, head, draft, author, main)
     keep(hub, main, _with_commit(main, discussion, made))
+    events.ref_changed(hub, main, head.ref, old, made.id)
     return made
 
 

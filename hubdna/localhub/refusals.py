@@ -64,6 +64,11 @@ def comment_not_found() -> Refusal:
     return Refusal(404, "Comment not found")
 
 
+def webhook_not_found() -> Refusal:
+    """No such webhook, or it is another user's."""
+    return Refusal(404, "Webhook not found")
+
+
 def not_now(message: str) -> Refusal:
     """The request is fine and the state of things forbids it: a merged pull request, a conflict."""
     return Refusal(409, message)

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hubdna.localhub.deliveries import Courier
 from hubdna.localhub.files import CACHE_SIZE, META_NAME, RepoFile, Stamp, identity_of, is_hidden, stamp_of
 from hubdna.localhub.refusals import entry_not_found, repo_not_found
 
@@ -35,13 +36,15 @@ MAIN_REF = "refs/heads/main"
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """What every handler needs: the folder, the addresses, the page size, the key of signed URLs."""
+    """What every handler needs: the folder, the addresses, the page size, the key of signed URLs, the courier."""
 
     root: Path
     endpoint: str
     cdn_endpoint: str
     page_size: int
     secret: bytes
+    #: Delivers what webhooks are told.
+    courier: Courier
     #: Held while files are renamed into a repository and while a folder is read: readers see whole commits.
     lock: threading.Lock = field(default_factory=threading.Lock)
     #: Held from the check of a commit's parent to its entry in the history: one writer at a time.
@@ -73,6 +76,7 @@ class Meta:
     lfs_sha256: tuple[tuple[str, str], ...] = ()
     history: tuple[Commit, ...] = ()
     discussions_disabled: bool = False
+    object_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,7 @@ def _parse_meta(stamp: Stamp) -> Meta:
     raw = read_meta_json(stamp.path.parent)
     hashes = raw.get("lfs_sha256")
     history = raw.get("history")
-    gated, sha = raw.get("gated"), raw.get("sha")
+    gated, sha, object_id = raw.get("gated"), raw.get("sha"), raw.get("id")
     return Meta(
         created_at=_date(raw.get("created_at")),
         last_modified=_date(raw.get("last_modified")),
@@ -240,6 +244,7 @@ def _parse_meta(stamp: Stamp) -> Meta:
         lfs_sha256=tuple(_hashes(hashes)) if isinstance(hashes, dict) else (),
         history=tuple(_commits(history)) if isinstance(history, list) else (),
         discussions_disabled=raw.get("discussions_disabled") is True,
+        object_id=object_id if isinstance(object_id, str) and re.fullmatch("[0-9a-f]{24}", object_id) else None,
     )
 
 

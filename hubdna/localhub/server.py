@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hubdna.errors import MissingExtraError, UsageError
+from hubdna.localhub.deliveries import Courier, Delivery
 from hubdna.localhub.faults import Fault, Faults
 from hubdna.localhub.repos import Hub
 from hubdna.localhub.traffic import Traffic, TrafficLog
@@ -76,6 +77,7 @@ class LocalHub:
         self._root, self._host = Path(root).resolve(), host
         self._ports, self._page_size = (port, cdn_port), page_size
         self._faults, self._log = Faults(), TrafficLog()
+        self._courier = Courier(self._faults)
         self._servers: tuple[Server, ...] = ()
         self._thread: threading.Thread | None = None
         self.endpoint = self.cdn_endpoint = ""
@@ -115,6 +117,8 @@ class LocalHub:
             server.should_exit = server.force_exit = True
         if self._thread is not None:
             self._thread.join(STOP_PATIENCE)
+        self._courier.stop()
+        self._courier = Courier(self._faults)
         self._servers, self._thread = (), None
 
     def misbehave(self, fault: Fault) -> None:
@@ -130,14 +134,25 @@ class LocalHub:
         """What was requested and sent since the start or the last reset."""
         return self._log.snapshot()
 
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What webhooks were sent since the start or the last reset, in that order."""
+        return self._courier.deliveries()
+
+    def settle(self, seconds: float = PATIENCE) -> bool:
+        """Wait until no webhook delivery is on its way; False if one still is after `seconds`."""
+        return self._courier.settle(seconds)
+
     def reset_traffic(self) -> None:
         """Count from zero."""
         self._log.reset()
+        self._courier.reset()
 
     def _make_servers(self) -> tuple["Server", ...]:
         from hubdna.localhub.app import cdn_app, hub_app
 
-        hub = Hub(self._root, self.endpoint, self.cdn_endpoint, self._page_size, secrets.token_bytes(32))
+        key = secrets.token_bytes(32)
+        hub = Hub(self._root, self.endpoint, self.cdn_endpoint, self._page_size, key, self._courier)
         return (
             _server(wired(hub_app(hub), "hub", self._faults, self._log)),
             _server(wired(cdn_app(hub), "cdn", self._faults, self._log)),

@@ -1,11 +1,9 @@
-"""The handlers of everything that changes a Hub: repositories, uploads, commits.
+"""The handlers of what changes files: uploads and commits.
 
 They read the request, check that the caller has a token, and leave the work to `commits` and `pulls`.
 """
 
 import hashlib
-import tempfile
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -28,23 +26,9 @@ from hubdna.localhub.cards import MetadataError, metadata_block, parse_metadata
 from hubdna.localhub.drafts import read_draft
 from hubdna.localhub.files import WORK_FOLDER
 from hubdna.localhub.refusals import Refusal, bad_request, revision_not_found
-from hubdna.localhub.repos import Commit, Hub, find_repo, folder_of
+from hubdna.localhub.repos import Commit, Hub
 from hubdna.localhub.revisions import MAIN
 from hubdna.localhub.signing import check_signature, signed
-
-
-async def create_repo(request: Request) -> Response:
-    """Make an empty repository."""
-    user = user_of(request)
-    body = await read_json(request)
-    return await run_in_threadpool(_create, hub_of(request), user, body)
-
-
-async def delete_repo(request: Request) -> Response:
-    """Remove a repository with all its files."""
-    user = user_of(request)
-    body = await read_json(request)
-    return await run_in_threadpool(_delete, hub_of(request), user, body)
 
 
 async def validate_yaml(request: Request) -> Response:
@@ -135,41 +119,6 @@ def _commit_as_pull(hub: Hub, repo_id: str, revision: str, raw: bytes, user: str
     discussion, made = pulls.open_pull(hub, repo_id, draft.title, text, user, draft)
     assert made is not None
     return made, discussion.num
-
-
-def _named_repo(user: str, body: dict[str, Any]) -> str:
-    if body.get("type") not in (None, "model"):
-        raise bad_request("The local Hub serves models only")
-    owner, name = body.get("organization") or user, body.get("name")
-    if not isinstance(owner, str) or not isinstance(name, str):
-        raise bad_request("A repository needs a name")
-    return f"{owner}/{name}"
-
-
-def _create(hub: Hub, user: str, body: dict[str, Any]) -> Response:
-    repo_id = _named_repo(user, body)
-    folder = folder_of(hub, repo_id)
-    if folder is None or not folder.resolve().is_relative_to(hub.root):
-        raise bad_request(f"Invalid repository name: {repo_id}")
-    answer = {"url": f"{hub.endpoint}/{repo_id}", "name": repo_id, "id": repo_id}
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return JSONResponse({**answer, "error": "You already created this model repo"}, status_code=409)
-    except OSError:  # a file lies where the organisation's folder would be
-        raise bad_request(f"Invalid repository name: {repo_id}") from None
-    private = body.get("visibility") == "private" or body.get("private") is True
-    moment = commits.now()
-    commits.write_meta(hub, folder, {"created_at": moment, "last_modified": moment, "private": private})
-    return JSONResponse(answer)
-
-
-def _delete(hub: Hub, user: str, body: dict[str, Any]) -> Response:
-    repo = find_repo(hub, _named_repo(user, body), authorized=True)
-    with tempfile.TemporaryDirectory(dir=commits.work_folder(hub)) as grave, hub.writing:
-        # One rename makes it vanish; removing its files may then take as long as it takes.
-        repo.folder.rename(Path(grave, "repo"))
-    return JSONResponse({})
 
 
 def _batch_object(hub: Hub, oid: str, size: int, needed: bool) -> dict[str, Any]:

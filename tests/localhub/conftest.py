@@ -63,6 +63,7 @@ def make_repo(root: Path) -> MakeRepo:
 def hub(running: tuple[LocalHub, Path], root: Path) -> LocalHub:
     """The Hub, behaving, with nothing counted."""
     running[0].calm()
+    running[0].settle()
     running[0].reset_traffic()
     return running[0]
 
