@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from hubdna import __version__
 from hubdna.card import claim_of_data, read_claim
-from hubdna.dna.read import SCHEME
 from hubdna.errors import CardError, HubdnaError, NotFoundError, UsageError
 from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Claim, Dna, Match, ModelRef, Provenance, Skipped, Verdict
+from hubdna.records import Audit, Claim, Dna, Match, ModelRef, Skipped, Verdict
 from hubdna.rules import RULES, Case, Declared
 from hubdna.search import nearest, retest
+from hubdna.seed import provenance
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import judge
 
@@ -50,18 +48,15 @@ class Auditor:
 
     def audit(self, refs: Iterable[ModelRef]) -> Iterator[Audit]:
         """Audit models one by one; what could not be done is in `skipped`, never an exception."""
-        provenance = Provenance(
-            self.index.digest(), str(self.index.path), sum(1 for _ in self.index.entries()), SCHEME, __version__,
-            datetime.datetime.now(datetime.UTC).date().isoformat(),
-        )  # fmt: skip
+        origin = provenance(self.index)
         for ref in refs:
             try:
-                yield replace(self._audit_one(ref), provenance=provenance)
+                yield replace(self._audit_one(ref), provenance=origin)
             except HubdnaError as error:
-                yield Audit(ref, Claim(), (), (), provenance, (Skipped(str(ref), str(error)),))
+                yield Audit(ref, Claim(), (), (), origin, (Skipped(str(ref), str(error)),))
             except Exception as error:  # a defect of ours, met by one model, must not cost the others their audit
                 reason = f"internal error, please report it: {type(error).__name__}: {str(error)[:200]}"
-                yield Audit(ref, Claim(), (), (), provenance, (Skipped(str(ref), reason),))
+                yield Audit(ref, Claim(), (), (), origin, (Skipped(str(ref), reason),))
 
     def _audit_one(self, ref: ModelRef) -> Audit:
         model = self.loader.load(ref, self.index)

@@ -78,6 +78,34 @@ def with_rows(dna: Dna, entry: Entry, rows: Rows | None) -> Dna:
         return dna  # the verdict says: rows not at hand
 
 
+class Once:
+    """Reads rows as another reader does, each model once: a search for families meets every model many times.
+
+    Args:
+        rows: the other reader.
+
+    `failed` holds the names of models that could not be read. All DNAs stay in memory.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._read: dict[int, Dna | HubdnaError] = {}
+        self.failed: set[str] = set()
+
+    def __call__(self, entry: Entry) -> Dna:
+        """Read one model. Raises HubdnaError, again and again if it did once."""
+        if entry.id not in self._read:
+            try:
+                self._read[entry.id] = self._rows(entry)
+            except HubdnaError as error:
+                self._read[entry.id] = error
+                self.failed.add(entry.ref.repo_id)
+        found = self._read[entry.id]
+        if isinstance(found, HubdnaError):
+            raise found
+        return found
+
+
 def _worth_telling(verdict: Verdict) -> bool:
     if verdict.origin in ("identical", "common"):
         return True

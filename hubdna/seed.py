@@ -6,10 +6,14 @@ see forced files, so the folder beside the package is looked at too.
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from pathlib import Path
 
+from hubdna import __version__
+from hubdna.dna.read import SCHEME
 from hubdna.errors import IndexDirError
+from hubdna.records import Provenance
 from hubdna.store import IndexDir
 
 _PACKAGE = Path(__file__).parent
@@ -45,6 +49,13 @@ def describe(index: IndexDir) -> str:
     if index.path == seed_dir():
         return f"the shipped seed index ({n} models: a sample to try hubdna with; build your own with `hubdna crawl`)"
     return f"{index.path} ({n} models)"
+
+
+def provenance(index: IndexDir) -> Provenance:
+    """What anyone needs to repeat what was found in an index."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    n = sum(1 for _ in index.entries())
+    return Provenance(index.digest(), str(index.path), n, SCHEME, __version__, today)
 
 
 def foundations(recipe: Path | None = None) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 Three markers are understood, each followed by a fenced block that belongs to this file:
 
-    <!-- run: hubdna ... -->    standard output of the command, against the demo's local Hub
+    <!-- run: hubdna ... -->    standard output of the command, against the demo's local Hub; below the command itself,
+                                unless the block is in another language than `console`
     <!-- help: search -->       `hubdna search --help`
     <!-- python -->             code that must run; a following <!-- python output --> block holds what it prints
 """
@@ -48,7 +49,7 @@ TERMINAL = {"COLUMNS": "110", "TERMINAL_WIDTH": "110", "TERM": "dumb", "NO_COLOR
 _BLOCK = re.compile(r"<!-- (run|help|python|python output)(?:: (.*?))? -->\n```(\w+)\n(.*?)```", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_HUB_COMMANDS = ("dna", "compare", "search", "audit", "crawl")
+_HUB_COMMANDS = ("dna", "compare", "search", "lineage", "audit", "crawl")
 
 
 def names(page: Path) -> str:
@@ -121,7 +122,7 @@ def rewritten(text: str, shell: Shell) -> str:
         kind, what, language, old = found.groups()
         marker = f"{kind}: {what}" if what else kind
         if kind == "run":
-            body = f"$ {what}\n{shell.run(what)}"
+            body = (f"$ {what}\n" if language == "console" else "") + shell.run(what)
         elif kind == "help":
             body = shell.run(f"{what} --help")
         elif kind == "python":
@@ -186,7 +187,8 @@ def test_every_rule_has_a_page_and_is_listed() -> None:
 
 JSON_REPORTS = {
     "hubdna.compare/1": "hubdna compare mirrorhub/fast-code-lm bytewright/pyllama-245k",
-    "hubdna.search/1": "hubdna search quietlab/doc-writer --index hubdna-demo/index",
+    "hubdna.search/1": "hubdna search bytewright/pyllama-245k --index hubdna-demo/index --descendants",
+    "hubdna.lineage/1": "hubdna lineage --index hubdna-demo/index",
     "hubdna.audit/1": "hubdna audit quietlab/doc-writer --index hubdna-demo/index",
     "hubdna.dna/1": "hubdna dna streetvision/edge-ocr",
     "hubdna.index/1": "hubdna index info hubdna-demo/index",

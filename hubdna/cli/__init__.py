@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from hubdna.cli import audit, compare, crawl, demo, dna, index, localhub, rules, search
+from hubdna.cli import audit, compare, crawl, demo, dna, index, lineage, localhub, rules, search
 from hubdna.cli.options import version
 from hubdna.errors import HubdnaError, NotFoundError, UsageError
 
@@ -30,6 +30,7 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("crawl", epilog=crawl.EXAMPLES)(crawl.crawl)
 app.add_typer(index.app, name="index")
 app.command("search", epilog=search.EXAMPLES)(search.search)
+app.command("lineage", epilog=lineage.EXAMPLES)(lineage.lineage)
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("rules", epilog=rules.EXAMPLES)(rules.rules)
 app.command("localhub", epilog=localhub.EXAMPLES)(localhub.localhub)

@@ -63,20 +63,30 @@ def emit(
 ) -> None:
     """Write one report, to stdout or to a file; the file is opened only when the report is complete."""
     if format is Format.json:
-        report = as_json()
-        if output is None:
-            sys.stdout.write(report)
-        else:
-            write_file(output, report.encode())
-        return
+        write(output, as_json())
+    else:
+        write_text(output, as_text())
+
+
+def write_text(output: Path | None, report: RenderableType, width: int | None = None) -> None:
+    """Write a report for people; `width` is for what is no terminal. Raises UsageError."""
     from rich.console import Console
 
     if output is None:
-        Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(as_text())
+        terminal = sys.stdout.isatty()
+        Console(highlight=False, soft_wrap=not terminal, width=None if terminal else width).print(report)
         return
     buffer = StringIO()
-    Console(file=buffer, highlight=False, width=120, color_system=None).print(as_text())
+    Console(file=buffer, highlight=False, width=width or 120, color_system=None).print(report)
     write_file(output, buffer.getvalue().encode())
+
+
+def write(output: Path | None, report: str) -> None:
+    """Write a report for programs, as it is. Raises UsageError."""
+    if output is None:
+        sys.stdout.write(report)
+    else:
+        write_file(output, report.encode())
 
 
 def write_file(path: Path, data: bytes) -> None:

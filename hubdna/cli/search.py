@@ -18,12 +18,15 @@ from hubdna.cli.options import (
     emit,
 )
 
-EXAMPLES = "Examples: hubdna search org/name --index DIR | hubdna search ./my-model -k 3 --format json"
+EXAMPLES = "Examples: hubdna search org/name --index DIR | hubdna search org/name --descendants --format json"
 
 
 def search(
     ref: Annotated[str, typer.Argument(help="org/name, or a path starting with . or /", metavar="REF")],
     index: IndexOption = None,
+    descendants: Annotated[
+        bool, typer.Option("--descendants", help="Also list what was made from the model, as far as the index tells.")
+    ] = False,
     k: Annotated[int, typer.Option("-k", help="Matches listed.", min=1, max=1000)] = 10,
     read: ReadOption = Read.standard,
     endpoint: Endpoint = None,
@@ -32,9 +35,12 @@ def search(
     output: Output = None,
 ) -> None:
     """Find a model's nearest relatives in an index; each one is re-tested exactly."""
+    from rich.console import Group
+
+    from hubdna.descent import descent
     from hubdna.models import Loader
     from hubdna.records import ModelRef
-    from hubdna.report import json, text
+    from hubdna.report import json, text, tree
     from hubdna.search import nearest
     from hubdna.seed import describe, open_index
 
@@ -42,11 +48,12 @@ def search(
     with open_index(index) as store:
         model = loader.load(ModelRef.parse(ref), store)
         found = nearest(model.dna, store, k, loader.rows)
+        below = descent(model.snapshot.ref, store, loader.rows) if descendants else None
         where, n = describe(store), sum(1 for _ in store.entries())
     cost = loader.n_bytes_read, loader.n_requests
     emit(
         format,
         output,
-        lambda: text.matches(model.dna.ref, found, where, cost),
-        lambda: json.matches(model.dna.ref, found, where, n, cost),
+        lambda: Group(text.matches(model.dna.ref, found, where, cost), *([tree.descent(below)] if below else [])),
+        lambda: json.matches(model.dna.ref, found, where, n, cost, below),
     )

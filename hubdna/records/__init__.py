@@ -18,7 +18,7 @@ from hubdna.records.evidence import (
     Origin,
     Verdict,
 )
-from hubdna.records.lineage import Edge, Family, LayerSource, Mark, Member, Mixture, MixtureKind
+from hubdna.records.lineage import Descent, Edge, Family, LayerSource, Mark, Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Choice",
     "Claim",
     "Comparison",
+    "Descent",
     "Difference",
     "Direction",
     "Dna",

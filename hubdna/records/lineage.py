@@ -115,3 +115,22 @@ class Family:
     copies: tuple[tuple[ModelRef, tuple[ModelRef, ...]], ...]
     edges: tuple[Edge, ...]
     mixtures: tuple[tuple[ModelRef, Mixture], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """What an index knows to be made from a model.
+
+    Attributes:
+        ref: the model asked for.
+        same_as: the model with equal weights that stands for it in its family; itself where there is none.
+        edges: one to each descendant, nearest first; None when they could not be looked for.
+        n_undirected: relatives that may or may not be descendants, because an edge on the way has no direction.
+        because: why edges is None, and the next step.
+    """
+
+    ref: ModelRef
+    same_as: ModelRef
+    edges: tuple[Edge, ...] | None
+    n_undirected: int = 0
+    because: str | None = None

@@ -8,7 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hubdna.records import Audit, Comparison, Dna, IndexInfo, Match, ModelRef, Skipped, Verdict
+from hubdna.records import (
+    Audit,
+    Comparison,
+    Descent,
+    Dna,
+    Edge,
+    Family,
+    IndexInfo,
+    Match,
+    Mixture,
+    ModelRef,
+    Provenance,
+    Skipped,
+    Verdict,
+)  # fmt: skip
 from hubdna.report.wording import explain
 
 
@@ -35,16 +49,29 @@ def comparison(result: Comparison) -> str:
     return _dump("hubdna.compare/1", {**body, "n_bytes_read": result.n_bytes_read, "n_requests": result.n_requests})
 
 
-def matches(ref: ModelRef, found: Sequence[Match], where: str, n_models: int, cost: tuple[int, int] = (0, 0)) -> str:
+def matches(
+    ref: ModelRef,
+    found: Sequence[Match],
+    where: str,
+    n_models: int,
+    cost: tuple[int, int] = (0, 0),
+    descent: Descent | None = None,
+) -> str:
     """`hubdna.search/1`; cost is (bytes, requests)."""
     body = {"ref": str(ref), "index": where, "n_models": n_models, "n_bytes_read": cost[0], "n_requests": cost[1]}
-    body |= {"matches": [_match(m) for m in found]}
+    body |= {"matches": [_match(m) for m in found], **({} if descent is None else _descent(descent))}
     return _dump("hubdna.search/1", body)
 
 
 def audits(results: Iterable[Audit]) -> str:
     """`hubdna.audit/1`."""
     return _dump("hubdna.audit/1", {"audits": [_audit(a) for a in results]})
+
+
+def lineage(families: Iterable[Family], provenance: Provenance, cost: tuple[int, int] = (0, 0)) -> str:
+    """`hubdna.lineage/1`; cost is (bytes, requests)."""
+    body = {"families": [_family(f) for f in families], "provenance": asdict(provenance)}
+    return _dump("hubdna.lineage/1", {**body, "n_bytes_read": cost[0], "n_requests": cost[1]})
 
 
 def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> str:
@@ -78,6 +105,43 @@ def _match(match: Match) -> dict[str, Any]:
         "ref": str(match.ref), "rank": match.rank, "origin": v.origin, "relation": v.relation, "direction": v.direction,
         "certainty": v.certainty, "log10_p": v.log10_p, "similarity": v.similarity, "created_at": match.created_at,
         "undecided_because": v.undecided_because, "copies": [str(ref) for ref in match.copies],
+    }  # fmt: skip
+
+
+def _family(family: Family) -> dict[str, Any]:
+    """Members are named as the index names them, which holds a name once."""
+    return {
+        "members": [m.repo_id for m in family.members],
+        "copies": [{"model": ref.repo_id, "copies": [c.repo_id for c in same]} for ref, same in family.copies],
+        "edges": [_edge(e) for e in family.edges],
+        "mixtures": [_mixture(ref, m) for ref, m in family.mixtures],
+    }
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    return {
+        "parent": edge.parent.repo_id, "child": edge.child.repo_id, "directed": edge.certainty != "none",
+        "certainty": edge.certainty, "chance": round(edge.chance, 3), "relation": edge.relation,
+        "because": list(edge.because),
+    }  # fmt: skip
+
+
+def _mixture(ref: ModelRef, mixture: Mixture) -> dict[str, Any]:
+    return {
+        "model": ref.repo_id, "kind": mixture.kind, "directed": mixture.directed, "unexplained": mixture.unexplained,
+        "parents": [{"model": p.ref.repo_id, "share": p.share} for p in mixture.parents],
+        "base": None if mixture.base is None else mixture.base.ref.repo_id,
+        "layers": [
+            {"layer": at.layer, "model": at.ref.repo_id, "source_layer": at.source_layer} for at in mixture.layers
+        ],
+    }  # fmt: skip
+
+
+def _descent(found: Descent) -> dict[str, Any]:
+    return {
+        "descendants": None if found.edges is None else [_edge(e) for e in found.edges],
+        "descendants_of": found.same_as.repo_id, "n_undirected": found.n_undirected,
+        "descendants_because": found.because,
     }  # fmt: skip
 
 

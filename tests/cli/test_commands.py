@@ -77,9 +77,9 @@ BAD_REFS = ["a/b/c", "a b", "", "a/../b", "org/", "/".join("abc"), "é/b c", "a/
 
 class TestExitCodes:
     @pytest.mark.parametrize("ref", BAD_REFS)
-    @pytest.mark.parametrize("command", ["dna", "search", "audit", "compare"])
+    @pytest.mark.parametrize("command", ["dna", "search", "audit", "compare", "lineage"])
     def test_a_malformed_reference_is_a_mistake_of_usage(self, run: Run, index: Path, command: str, ref: str) -> None:
-        extra = ["--index", index] if command in ("search", "audit") else [PARENT] if command == "compare" else []
+        extra = {"dna": [], "compare": [PARENT]}.get(command, ["--index", str(index)])
         ran = run(command, ref, *extra)
         assert (ran.code, ran.out) == (2, "")
         assert "is not a model" in ran.err
