@@ -162,6 +162,7 @@ REFUSED = [
     ("base_model: {a: b}", ADD, "expected names, found a value that is none"),
     ("base_model: 7", ADD, "expected names, found a value that is none"),
     ("keep: |+\n  text\nbase_model: old/a\n\nx: 1", KEY, "other keys would change"),
+    ("x: |\n  text\nbase_model:\n  - old/a\n  # c\n  - old/b", KEY, "other keys would change"),
     ("- a", X, "not a mapping"),
     ("a: [", X, "not YAML"),
     ("a: b\n...", X, "cannot be made safely"),
@@ -363,7 +364,11 @@ def wanted(edit: CardEdit, names: list[str]) -> list[str]:
 def test_generated_cards_differ_in_the_edited_key_only(card: Card, edit: CardEdit) -> None:
     before, block, behind, tail, names = card
     text = before + block + behind + tail
-    result = edited(text, edit)
+    try:
+        result = edited(text, edit)
+    except CardError as error:  # comments inside a list that goes would become text of a block above
+        assert "other keys would change" in str(error) and "# between" in block and not wanted(edit, names)
+        return
     said = data(result).get("base_model")
     assert (said if isinstance(said, list) else [] if said is None else [said]) == wanted(edit, names)
     assert {k: v for k, v in data(text).items() if k != "base_model"} == {
