@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hubdna.localhub import community, listing, resolve, settings, tree, webhooks, writing
+from hubdna.localhub import access, community, listing, resolve, settings, tree, webhooks, writing
 from hubdna.localhub.caller import is_authorized, user_of
 from hubdna.localhub.refusals import Refusal, repo_not_found
 from hubdna.localhub.repos import Hub
@@ -55,6 +55,10 @@ def hub_app(hub: Hub) -> Starlette:
             Route(MODEL + "/safetensors-metadata/{path:path}", tree.safetensors_metadata),
             Route(MODEL + "/preupload/{revision}", writing.preupload, methods=["POST"]),
             Route(MODEL + "/commit/{revision}", writing.commit, methods=["POST"]),
+            Route(MODEL + "/user-access-request/handle", access.handle, methods=["POST"]),
+            Route(MODEL + "/user-access-request/grant", access.grant, methods=["POST"]),
+            Route(MODEL + "/user-access-request/{status}", access.list_requests),
+            Route("/{org}/{name}/ask-access", access.ask, methods=["POST"]),
             Route(MODEL + "/settings", settings.update_settings, methods=["PUT"]),
             Route(MODEL + "/discussions", community.list_discussions),
             Route(MODEL + "/discussions", community.create_discussion, methods=["POST"]),

@@ -74,7 +74,12 @@ def not_now(message: str) -> Refusal:
     return Refusal(409, message)
 
 
-def gated(repo_id: str, authorized: bool) -> Refusal:
+def request_not_found() -> Refusal:
+    """Nobody asked for access who could be given this status."""
+    return Refusal(404, "No access request found matching your criteria")
+
+
+def gated(repo_id: str, authorized: bool, reason: str = "") -> Refusal:
     """The repository's files need an accepted agreement."""
-    message = f"Access to model {repo_id} is restricted."
+    message = reason or f"Access to model {repo_id} is restricted and you are not in the authorized list."
     return Refusal(403 if authorized else 401, message, "GatedRepo")

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: One half of a repository id, as the Hub allows it. A leading dot is refused: hidden folders are ours.
 NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
+#: What became of a request for access.
+ACCESS = ("pending", "accepted", "rejected")
 #: The only branch.
 MAIN_REF = "refs/heads/main"
 
@@ -63,6 +65,15 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """A user who asked for access to a gated repository, or was granted it."""
+
+    user: str
+    status: str
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Meta:
     """The content of `.hub.json`, with defaults."""
 
@@ -77,6 +88,7 @@ class Meta:
     history: tuple[Commit, ...] = ()
     discussions_disabled: bool = False
     object_id: str | None = None
+    access: tuple[Access, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +256,7 @@ def _parse_meta(stamp: Stamp) -> Meta:
         lfs_sha256=tuple(_hashes(hashes)) if isinstance(hashes, dict) else (),
         history=tuple(_commits(history)) if isinstance(history, list) else (),
         discussions_disabled=raw.get("discussions_disabled") is True,
+        access=tuple(_access(raw.get("access"))),
         object_id=object_id if isinstance(object_id, str) and re.fullmatch("[0-9a-f]{24}", object_id) else None,
     )
 
@@ -266,6 +279,14 @@ def _hashes(raw: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for path, value in raw.items():
         if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
             yield path, value
+
+
+def _access(raw: object) -> Iterator[Access]:
+    """`{"alice": "accepted"}` will do; the Hub itself also writes when."""
+    for user, value in raw.items() if isinstance(raw, dict) else ():
+        entry = value if isinstance(value, dict) else {"status": value}
+        if NAME.fullmatch(user) and entry.get("status") in ACCESS:
+            yield Access(user, entry["status"], _date(entry.get("timestamp")))
 
 
 def _commits(raw: list[object]) -> Iterator[Commit]:

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from hubdna.localhub.caller import hub_of, is_authorized, path_of, repo_at, repo_id_of
+from hubdna.localhub.access import OPEN_FILE, check_access
+from hubdna.localhub.caller import hub_of, path_of, repo_at, repo_id_of
 from hubdna.localhub.files import CHUNK, RepoFile, identity_of, knows_content, sha256_of
-from hubdna.localhub.refusals import gated
 from hubdna.localhub.repos import MAIN_REF, Hub, Repo, file_in, find_repo, sha_of
 from hubdna.localhub.revisions import at_revision
 from hubdna.localhub.signing import check_signature, signed
@@ -29,11 +29,11 @@ class Stream(FileResponse):
 
 def resolve(request: Request) -> Response:
     """Answer a file, or the way to it."""
-    repo = repo_at(request)
-    if repo.meta.gated and not is_authorized(request):
-        raise gated(repo.id, authorized=False)
+    repo, path = repo_at(request), path_of(request)
+    if path != OPEN_FILE:
+        check_access(request, repo)
     commit = {"X-Repo-Commit": sha_of(repo)}
-    file = file_in(repo, path_of(request))
+    file = file_in(repo, path)
     if file.is_lfs:
         return Response(status_code=302, headers={**commit, **_redirect(hub_of(request), repo, file)})
     return Stream(file.stamp.path, headers={**commit, "ETag": _etag(file)}, media_type="text/plain")

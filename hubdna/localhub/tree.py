@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hubdna.localhub.access import check_access
 from hubdna.localhub.caller import (
     has_flag,
     hub_of,
-    is_authorized,
     parse_object,
     path_of,
     read_body,
@@ -23,7 +23,7 @@ from hubdna.localhub.caller import (
 from hubdna.localhub.fields import object_id
 from hubdna.localhub.files import RepoFile, blob_id, pointer_of, sha256_of
 from hubdna.localhub.listing import next_link, page
-from hubdna.localhub.refusals import bad_request, entry_not_found, gated
+from hubdna.localhub.refusals import bad_request, entry_not_found
 from hubdna.localhub.repos import Commit, Repo, last_modified, sha_of
 from hubdna.localhub.revisions import pulls_of
 from hubdna.localhub.weights import sharded_headers
@@ -82,14 +82,15 @@ def auth_check(request: Request) -> Response:
     repo = repo_of(request)
     if request.url.path.endswith("/write"):
         user_of(request)
-    if repo.meta.gated and not is_authorized(request):
-        raise gated(repo.id, authorized=False)
+    check_access(request, repo)
     return JSONResponse({})
 
 
 def safetensors_metadata(request: Request) -> Response:
     """The headers of all shards in one answer."""
-    return JSONResponse(sharded_headers(repo_of(request), path_of(request)))
+    repo = repo_of(request)
+    check_access(request, repo)
+    return JSONResponse(sharded_headers(repo, path_of(request)))
 
 
 def history_of(repo: Repo) -> tuple[Commit, ...]:

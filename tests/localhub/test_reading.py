@@ -19,7 +19,6 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import (
     EntryNotFoundError,
-    GatedRepoError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -276,18 +275,6 @@ def test_error_classes(
     make_repo(REPO)
     with pytest.raises(error):
         call(HfApi(endpoint=hub.endpoint, token=token))
-
-
-def test_gated_files_need_a_token(hub: LocalHub, api: HfApi, make_repo: MakeRepo) -> None:
-    make_repo(REPO, gated="manual")
-    nobody = HfApi(endpoint=hub.endpoint, token=False)
-    assert nobody.model_info(REPO).gated == "manual"
-    with pytest.raises(GatedRepoError):
-        nobody.hf_hub_download(REPO, FILE)
-    with pytest.raises(GatedRepoError):
-        nobody.auth_check(REPO)
-    api.auth_check(REPO, write=True)
-    assert api.hf_hub_download(REPO, FILE)
 
 
 def test_private_repos_do_not_exist_without_a_token(hub: LocalHub, api: HfApi, make_repo: MakeRepo) -> None:
