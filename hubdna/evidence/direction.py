@@ -4,30 +4,50 @@
 purpose could. There are four: each destroys or repeats something in a way that can be checked bit by bit. What is
 merely usual (a grid, zeros, a coarser type) is `likely`: native 8-bit releases have unpacked children, a vocabulary is
 cut as well as extended, and a float32 fine-tune of a bfloat16 base holds finer values than its parent.
+
+Two models that were made from a third are the other danger: the 4-bit and the 8-bit release of one model, or a cast of
+it and a light fine-tune. So it is not enough that one is near the other. Doing it again has to give the same bits.
+
+What no mark sees are token tables, heads and vectors. A model that differs from its parent there alone stands for it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from hubdna.dna.blocks import N_SAMPLES, SAMPLE_COLUMNS, SAMPLE_ROWS
 from hubdna.evidence import rounding
 from hubdna.evidence.places import Place, align
-from hubdna.records import Dna, Gene, Mark
+from hubdna.records import Block, Dna, Gene, Mark
 
 MIN_WEIGHTS = 2048
 """Weights that a mark must rest on."""
 MIN_GROUPS = 64
-UNIFORM = 0.25
-"""Root mean square of what rounding left, in steps: 0.289 if it fills the step, less where somebody moved little."""
+UNEVEN = 0.08
+"""Largest distance of what rounding left from an even spread over the step (Kolmogorov's); float16 to bfloat16 leaves
+eight values and 0.0625, a Gaussian of that width 0.09, one step of any optimiser 0.3."""
+MIN_SPREAD = 0.2
+"""Standard deviation, in steps, of what rounding left at each place: 0.289 if it fills the step."""
 MAX_ROUNDING = 2.0**-8
 """Relative error that the largest weight of a group may have from a scale stored in 16 bits."""
+TIE = 3e-5
+"""Of a step: a weight so near the middle between two numbers may go either way in float32."""
+MIN_CROSSING = 16
+"""Weights that would be expected to lie in another cell if the source, too, had been rounded, to float16: none does by
+chance with odds of e^-16. The 40,960 weights of a model's corners are too few for grids of four bits and less."""
 MOST = 0.95
 SMALL, LARGE = 0.25, 0.75
 """Quantiles of weight sizes: what a light fine-tune rounds away among large weights it cannot among small ones."""
+BELOW, MIN_BELOW = 0.9, 0.02
+"""Pruning takes weights right up to the smallest that it keeps; half of a Gaussian has 9 % in the last tenth."""
+_TYPES = {"BF16": (np.dtype(ml_dtypes.bfloat16), 1), "F16": (np.dtype(np.float16), 2)}
+"""The type, and which hash of a gene's rows is of their rounding to it."""
 
 Values = NDArray[np.float64]
 
@@ -46,8 +66,8 @@ def marks(a: Dna, b: Dna) -> tuple[Mark, ...]:
     for child, (source, made) in enumerate(((b, a), (a, b))):
         places = [p for p in align(source, [made]) if p.names[0]]
         alike = (source.n_tensors, source.n_tokens) == (made.n_tensors, made.n_tokens)
-        if alike and len(places) == len(source.blocks + source.samples):
-            found += [Mark(name, child, words) for name, test, words in _TESTS if test(places, made)]
+        if alike and len(places) == len(source.blocks + source.samples) and not _moved(places, made):
+            found += [Mark(name, child, words) for name, test, words in _TESTS if test(places, source, made)]
         if _repeats(source, made):
             found.append(
                 Mark("repeated", child, "layers or experts of the other stand in it several times, bit for bit")
@@ -55,52 +75,86 @@ def marks(a: Dna, b: Dna) -> tuple[Mark, ...]:
     return tuple(found)
 
 
-def _is_cast(places: Sequence[Place], made: Dna) -> bool:
-    """Whether one holds the other's weights rounded to 16 bits, and the other fills the bits that this took.
+def _moved(places: Sequence[Place], made: Dna) -> bool:
+    """Whether some matrix lies where the other has another one: a copy whose experts were renumbered, say."""
+    names = {b.tensor for b in made.blocks + made.samples}
+    return any(p.names[0] != p.block.tensor and p.block.tensor in names for p in places)
 
-    Counter-example: a float32 fine-tune of a bfloat16 base at a very low learning rate rounds back to the base where
-    weights are large. It does not where they are small, and it does not fill the step.
+
+def _is_cast(places: Sequence[Place], source: Dna, made: Dna) -> bool:
+    """Whether one is the other rounded to 16 bits, weight by weight, and the other fills the bits that this took.
+
+    Counter-examples: a float32 fine-tune of a bfloat16 base at a very low learning rate rounds back to the base where
+    weights are large; it does not where they are small, and it does not fill the step. Weights that only decayed lie
+    off the middle of the step. The bfloat16 and the float16 release of one model round alike but for ties.
     """
-    dtypes = {b.tensor: b.dtype for b in made.blocks + made.samples}
-    coarse = [p for p in places if dtypes[p.names[0]] in ("BF16", "F16")]
-    if len(coarse) != len(places) or sum(p.values.size for p in places) < MIN_WEIGHTS:
+    dtypes = _dtypes(made)
+    if not all(dtypes[p.names[0]] in _TYPES and _rounds_to(p, dtypes[p.names[0]]) for p in places):
         return False
-    left, size = [], []
+    left, size = [np.zeros(0)], [np.zeros(0)]
     for p in places:
-        step = rounding.step(p.others[0], dtypes[p.names[0]])
-        rest = (p.values - p.others[0]) / step
-        if not (np.abs(rest) <= 0.5).all():
-            return False
-        left.append(rest)
-        size.append(np.abs(p.values) / np.abs(p.values).max(initial=1e-300))
+        live = p.values != 0
+        if live.any():
+            rest = (p.values - p.others[0])[live] / rounding.step(p.others[0][live], dtypes[p.names[0]])
+            if rest.std() < MIN_SPREAD:
+                return False
+            left.append(rest)
+            size.append(np.abs(p.values[live]) / np.abs(p.values).max())
     rest, sizes = np.concatenate(left), np.concatenate(size)
+    if len(rest) < MIN_WEIGHTS or not _hashes_agree(source, made):
+        return False
     low, high = np.quantile(sizes, SMALL), np.quantile(sizes, LARGE)
-    return all(_fills(part) for part in (rest[sizes <= low], rest[sizes >= high]))
+    return bool(high >= 2 * low) and _is_even(rest[sizes <= low]) and _is_even(rest[sizes >= high])
 
 
-def _fills(rest: Values) -> bool:
-    """Whether what rounding left is spread over the whole step."""
-    return bool(np.sqrt((rest**2).mean()) >= UNIFORM)
+def _dtypes(dna: Dna) -> dict[str, str]:
+    return {b.tensor: b.dtype for b in dna.blocks + dna.samples}
 
 
-def _is_masked(places: Sequence[Place], made: Dna) -> bool:
+def _rounds_to(place: Place, dtype: str) -> bool:
+    """Whether the second's weights are the first's, rounded to the nearest number of a type, ties to even."""
+    with np.errstate(over="ignore"):
+        kind = _TYPES[dtype][0] if dtype in _TYPES else np.dtype(np.float32)
+        rounded = place.values.astype(np.float32).astype(kind).astype(np.float64)
+    return bool((rounded == place.others[0]).all())
+
+
+def _hashes_agree(source: Dna, made: Dna) -> bool:
+    """Whether whole rows, of more matrices than have places, round to the other's too, where names are the same."""
+    rows = {(g.tensor, g.axis): g for g in source.genes if g.view == "rows"}
+    pairs = [(rows[g.tensor, g.axis], g) for g in made.genes if g.view == "rows" and (g.tensor, g.axis) in rows]
+    return all(g.dtype in _TYPES and (s.hashes[:, _TYPES[g.dtype][1]] == g.hashes[:, 0]).all() for s, g in pairs)
+
+
+def _is_even(rest: Values) -> bool:
+    """Whether what rounding left is spread evenly over the whole step."""
+    even = (np.arange(len(rest)) + 0.5) / len(rest) - 0.5
+    return bool(len(rest) > 0 and np.abs(np.sort(rest) - even).max() <= UNEVEN)
+
+
+def _is_masked(places: Sequence[Place], source: Dna, made: Dna) -> bool:
     """Whether one is the other with its smallest weights set to zero, by matrix, by row or by groups of four.
 
-    Counter-example: a sparse model that was made dense again by training, the kept weights frozen, has new weights of
-    any size, not all of them below the smallest kept one and up to it.
+    Counter-examples: a sparse model that was made dense again by training, the kept weights frozen, has new weights of
+    any size, not all of them below the smallest kept one and right up to it. Of two that were pruned from a third,
+    both have zeros.
     """
-    n_lost, n_near = 0, 0
+    ratios, tops, n_old = [np.zeros(0)], [], 0
     for p in places:
         lost = (p.others[0] == 0) & (p.values != 0)
+        n_old += int((p.values == 0).sum())
         if (p.others[0][~lost] != p.values[~lost]).any():
             return False
         if lost.any():
             below = _below(p, lost)
             if below is None:
                 return False
-            n_lost += int(lost.sum())
-            n_near += int((below > 0.5).sum())
-    return n_lost >= MIN_WEIGHTS / 4 and n_near >= n_lost / 8
+            ratios.append(below)
+            tops.append(below.max())
+    ratio = np.concatenate(ratios)
+    if len(ratio) < MIN_WEIGHTS / 4 or n_old > len(ratio) / 8:
+        return False
+    return bool((ratio > BELOW).mean() >= MIN_BELOW and np.median(tops) > BELOW)
 
 
 def _below(place: Place, lost: NDArray[np.bool_]) -> Values | None:
@@ -118,33 +172,59 @@ def _below(place: Place, lost: NDArray[np.bool_]) -> Values | None:
     return None
 
 
-def _is_quantised(places: Sequence[Place], made: Dna) -> bool:
-    """Whether one lies on grids that the other's largest weights set, and the other fills the cells of the grid.
+def _is_quantised(places: Sequence[Place], source: Dna, made: Dna) -> bool:
+    """Whether one is the other on grids that the other's largest weights set, and the other fills the cells.
 
-    Counter-example: a fine-tune of a native low-precision release, unpacked, moves its largest weights like all others.
+    Counter-examples: a fine-tune of a native low-precision release, unpacked, moves its largest weights like all
+    others, or, in bfloat16, less than the others and some of them out of their cells. Of two that were quantised from
+    a third, both are on a grid. A light fine-tune or a cast of the source has some weights in the next cell.
     """
     grids = {b.tensor: b.grid for b in made.blocks}
-    gridded = [(p, grids[p.names[0]]) for p in places if grids.get(p.names[0], 0)]
-    return any(_set_by_largest(gridded, size) for size in (32, 64, 128, None))
-
-
-def _set_by_largest(gridded: Sequence[tuple[Place, int]], size: int | None) -> bool:
-    n_groups, kept, left = 0, 0, [np.zeros(0)]
-    for p, bits in gridded:
-        width = p.values.size // len(p.block.values)
-        if (size or width) > width or p.values.size % (size or width):
-            continue
-        other, own = (x.reshape(-1, size or width) for x in (p.values, p.others[0]))
-        top, at = np.abs(own).max(axis=1), np.abs(own).argmax(axis=1)
-        live = top > 0
-        largest = np.abs(other[np.arange(len(at)), at])[live]
-        kept += int((np.abs(largest / top[live] - 1) <= MAX_ROUNDING).sum())
-        n_groups += len(largest)
-        left.append(((other - own)[live] / (top[live, None] / (2 ** (bits - 1) - 1))).reshape(-1))
-    rest = np.concatenate(left)
-    if n_groups < MIN_GROUPS or kept < MOST * n_groups:
+    if any(b.grid or b.dtype not in ("F64", "F32", "F16", "BF16") for b in source.blocks):
         return False
-    return bool(np.quantile(np.abs(rest), 0.99) <= 0.6) and _fills(rest)
+    dtypes, at_top, left, crossing = _dtypes(made), [np.zeros(0)], [np.zeros(0)], 0.0
+    for p in places:
+        bits = grids.get(p.names[0])
+        if bits:
+            found = next((r for size in (32, 64, 128, None) if (r := _on_grid(p, size, 2 ** (bits - 1) - 1))), None)
+            if found is None:
+                return False
+            at_top.append(found[0])
+            left.append(found[1])
+            crossing += found[2]
+        elif bits == 0 and not _rounds_to(p, dtypes[p.names[0]]):
+            return False
+    top, rest = np.concatenate(at_top), np.concatenate(left)
+    if len(top) < MIN_GROUPS or crossing < MIN_CROSSING:
+        return False
+    return _is_even(rest) and bool((top**2).mean() <= (rest**2).mean() / 4)
+
+
+def _on_grid(place: Place, size: int | None, levels: int) -> tuple[Values, Values, float] | None:
+    """What rounding left of the largest of each group and of all others, in steps, if rounding anew gives the same.
+
+    With it how many weights would lie in another cell if they had been rounded to float16 before. The scale is the
+    largest weight's, before or after it was stored in 16 bits; None if neither gives every weight.
+    """
+    width, row = (
+        place.values.size // min(place.block.shape[0], len(place.block.values)),
+        math.prod(place.block.shape[1:]),
+    )
+    if row % (size or row) or width % (size or row):
+        return None  # groups that the corner cuts
+    other, own = (x.reshape(-1, size or row) for x in (place.values, place.others[0]))
+    live = (own != 0).any(axis=1)
+    other, own = other[live], own[live]
+    largest, top = (np.abs(x).max(axis=1, keepdims=True) for x in (other, own))
+    code = own / top * levels
+    if (np.abs(code - np.rint(code)) > np.abs(code) * MAX_ROUNDING + TIE).any():
+        return None
+    for scale in (largest / levels, top / levels):
+        rest = other / np.maximum(scale, 1e-300) - np.rint(code)
+        if (np.abs(rest) <= 0.5 + TIE).all() and (np.abs(largest / top - 1) <= MAX_ROUNDING).mean() >= MOST:
+            is_top = np.abs(other) == largest
+            return ((largest / top - 1) * levels).reshape(-1), rest[~is_top], float(np.abs(code).sum() * 2.0**-13)
+    return None
 
 
 _TESTS = (
@@ -155,24 +235,46 @@ _TESTS = (
 
 
 def _repeats(source: Dna, made: Dna) -> bool:
-    """Whether one holds a matrix of the other several times, bit for bit, and the other holds all that it holds.
+    """Whether one holds matrices of the other several times, bit for bit, and the other holds all that it holds.
 
-    Counter-example: dropping repeated layers gives back the source only when none is missing; a model without some of
-    them may well have been cut from the longer one.
+    Counter-examples: dropping repeated layers gives back the source only when none is missing; a model without some of
+    them may well have been cut from the longer one. Weights that were tied in training are stored several times by one
+    program and once by another: then the names that are left still name the same, or all layers are repeated alike
+    (two towers, one of which was taken out). Experts are the exception: those that are equal were copied.
     """
-    if source.content is None or made.content is None:
+    if source.content is None or made.content is None or not _same_corners(source, made):
         return False
     once, more = _by_bits(source.genes), _by_bits(made.genes)
-    shared = [bits for bits in more if bits in once]
-    repeated = [bits for bits in shared if len(more[bits]) > len(once[bits])]
-    whole = set(once) == set(more) and all(len(names) == 1 for names in once.values())
-    return whole and len(repeated) >= 2
+    if set(once) != set(more) or any(len(genes) > 1 for genes in once.values()):
+        return False
+    repeated = [bits for bits in more if len(more[bits]) > 1]
+    if len({g.tensor for bits in repeated for g in once[bits]}) < 2:
+        return False
+    if all(genes[0].tensor in {g.tensor for g in more[bits]} for bits, genes in once.items()):
+        return False
+    into_experts = all("expert" in g.tensor for bits in repeated for g in more[bits]) and not any(
+        "expert" in g.tensor for genes in once.values() for g in genes
+    )
+    shapes = {once[bits][0].shape for bits in repeated}
+    return into_experts or any(len(more[bits]) == 1 and once[bits][0].shape in shapes for bits in once)
 
 
-def _by_bits(genes: Sequence[Gene]) -> dict[bytes, set[str]]:
+def _same_corners(source: Dna, made: Dna) -> bool:
+    """Whether exact weights (attention among them) of either stand in the other, but for parts of new shapes."""
+    ours, theirs = source.blocks + source.samples, made.blocks + made.samples
+    shapes, held, found = {b.shape for b in ours}, set(map(_corner, ours)), set(map(_corner, theirs))
+    back = len(made.samples) == N_SAMPLES or held <= found
+    return back and all(_corner(b) in held for b in theirs if b.shape in shapes)
+
+
+def _corner(block: Block) -> tuple[tuple[int, ...], bytes]:
+    return block.shape, block.values[:SAMPLE_ROWS, :SAMPLE_COLUMNS].tobytes()
+
+
+def _by_bits(genes: Sequence[Gene]) -> dict[bytes, list[Gene]]:
     """Tensors by the exact bits of their tested units."""
-    found: dict[bytes, set[str]] = defaultdict(set)
+    found: dict[bytes, list[Gene]] = defaultdict(list)
     for gene in genes:
         if gene.view == "rows":
-            found[gene.axis.to_bytes(2, "little") + gene.hashes[:, 0].tobytes()].add(gene.tensor)
+            found[gene.axis.to_bytes(2, "little") + gene.hashes[:, 0].tobytes()].append(gene)
     return found
