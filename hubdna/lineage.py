@@ -195,15 +195,25 @@ def _edge(
 ) -> Edge:
     found = signs.get(pair) or _signs(kin, *pair)
     ways = {m.child for m in found if m.name != "likely"}
-    certain = len(ways) == 1
-    turned = ways == {0} if certain else firm.get(pair[::-1], 0.0) > firm.get(pair, 0.0)
+    marked = len(ways) == 1
+    turned = ways == {0} if marked else firm.get(pair[::-1], 0.0) > firm.get(pair, 0.0)
     parent, child = pair[::-1] if turned else pair
-    chance = min(max(firm.get(pair, 0.0), firm.get(pair[::-1], 0.0)), MOST)
+    n_others = _n_others(kin, parent, child, found) if marked else 0
+    certain = marked and not n_others
+    chance = min(firm.get((parent, child), 0.0), MOST) / (1 + n_others)
     old, new = kin.entries[parent], kin.entries[child]
     likely = chance >= LIKELY_CHANCE and (parent, child) in passed
     certainty: Certainty = "certain" if certain else "likely" if likely else "none"
-    because = tuple(m.because for m in found) + _said(old, new)
+    alike = ("and so it is with another model, whose matrices are the same",) if n_others else ()
+    because = tuple(m.because for m in found) + alike + _said(old, new)
     return Edge(old.ref, new.ref, certainty, 1.0 if certain else chance, kin.verdict(*pair).relation, because)
+
+
+def _n_others(kin: Kin, parent: int, child: int, found: tuple[Mark, ...]) -> int:
+    """Other members from which the child bears the same marks: fine-tunes of vectors, tables or heads alone."""
+    names = {m.name for m in found}
+    others = (k for k in range(len(kin.models)) if k not in (parent, child))
+    return sum(any(m.child and m.name in names for m in marks(kin.models[k], kin.models[child])) for k in others)
 
 
 def _older(parent: Entry, child: Entry) -> int:
