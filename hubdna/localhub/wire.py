@@ -106,6 +106,8 @@ def target_of(host: Host, scope: Scope) -> Target:
         repo = "/".join(parts[2:4])
     elif len(parts) > 4 and parts[2] == "resolve":
         repo, file = "/".join(parts[:2]), "/".join(parts[4:])
+    elif len(parts) == 3 and parts[2] == "ask-access":
+        repo = "/".join(parts[:2])
     elif len(parts) > 2 and parts[1].endswith(".git"):
         repo = f"{parts[0]}/{parts[1].removesuffix('.git')}"
     return Target(host, scope["method"], path, repo, file, header(scope, b"range") is not None)

@@ -9,7 +9,7 @@ from huggingface_hub.errors import BadRequestError, GatedRepoError, HfHubHTTPErr
 from huggingface_hub.utils import get_session
 from localhub_repos import CARD, MakeRepo, weights
 
-from hubdna.localhub import LocalHub
+from hubdna.localhub import Fault, LocalHub
 
 REPO = "acme/model"
 FILE = "model.safetensors"
@@ -177,6 +177,17 @@ def test_deciding_needs_a_token(hub: LocalHub, api: HfApi, nobody: HfApi, make_r
         list(nobody.list_pending_access_requests(REPO))
     with pytest.raises(RepositoryNotFoundError):
         api.grant_access("acme/none", "bob")
+
+
+@pytest.mark.parametrize("kind", ["429", "500"])
+def test_faults_meet_requests_for_access_too(hub: LocalHub, api: HfApi, make_repo: MakeRepo, kind: str) -> None:
+    make_repo(REPO, gated="manual")
+    hub.misbehave(Fault(kind, repo=REPO, times=2))  # type: ignore[arg-type]
+    with pytest.raises(HfHubHTTPError, match=kind):
+        api.grant_access(REPO, "bob")
+    headers = {"Authorization": "Bearer hf_bob"}
+    assert get_session().post(f"{hub.endpoint}/{REPO}/ask-access", headers=headers).status_code == int(kind)
+    assert requests(api) == ([], [], [])
 
 
 @pytest.mark.parametrize(
