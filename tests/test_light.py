@@ -91,6 +91,7 @@ def test_help_imports_nothing_heavy(python: Path) -> None:
         "networkx",
         "ruamel",
         "starlette",
+        "cyclonedx",
     }
     assert found & heavy == set()
 
@@ -99,7 +100,7 @@ def test_comparing_two_local_models_imports_neither_faiss_nor_a_server(python: P
     models = python.parents[1] / "lib" / f"python3.{sys.version_info[1]}" / "site-packages/hubdna/demo/models"
     found = modules(python, "compare", models / "convfoundry/resnet-digits", models / "convfoundry/resnet-odd-even")
     assert "numpy" in found
-    assert found & {"torch", "faiss", "starlette", "uvicorn", "pyarrow", "networkx"} == set()
+    assert found & {"torch", "faiss", "starlette", "uvicorn", "pyarrow", "networkx", "cyclonedx"} == set()
 
 
 def test_the_wheel_holds_the_seed_and_the_demo_models(wheel: Path) -> None:

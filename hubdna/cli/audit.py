@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hubdna.cli.options import (
+    AuditFormat,
     Endpoint,
-    Format,
-    FormatOption,
     IndexOption,
     Output,
     Quiet,
     Read,
     ReadOption,
     Token,
-    emit,
+    write,
+    write_text,
 )
 from hubdna.errors import HubdnaError, UsageError
 
@@ -47,7 +47,7 @@ def audit(
     read: ReadOption = Read.standard,
     endpoint: Endpoint = None,
     token: Token = None,
-    format: FormatOption = Format.text,
+    format: Annotated[AuditFormat, typer.Option("--format", help="What the report looks like.")] = AuditFormat.text,
     output: Output = None,
     quiet: Quiet = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write the suggested patches; print what was changed.")] = False,
@@ -60,21 +60,23 @@ def audit(
     from rich.progress import track
 
     from hubdna.audit import Auditor
+    from hubdna.cli.reports import writer
     from hubdna.models import Loader
     from hubdna.records import ModelRef
-    from hubdna.report import json, text
+    from hubdna.report import text
     from hubdna.seed import describe, foundations, open_index
 
     models = [ModelRef.parse(ref) for ref in refs]
     _check_fix(models, fix, create_pr, format, output)
     console = Console(stderr=True, quiet=quiet)
+    loader = Loader(endpoint, token, read.value)
+    written = writer(format, lambda: loader.hub.endpoint)
     with open_index(index) as store:
-        loader = Loader(endpoint, token, read.value)
         auditor = Auditor(store, loader, frozenset(foundations()))
         done = list(track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True))
         console.print(f"Looked in {describe(store)}.", highlight=False, markup=False)
     if not fix or output is not None:
-        emit(format, output, lambda: text.audits(done), lambda: json.audits(done))
+        write(output, written(done)) if written else write_text(output, text.audits(done))
     unfixed = [audit for audit in done if not _fixed(audit, loader, console)] if fix else []
     severities = list(FailOn)
     worst = [
@@ -87,10 +89,10 @@ def audit(
     raise typer.Exit(3 if unread or unfixed else 1 if worst else 0)
 
 
-def _check_fix(models: list[ModelRef], fix: bool, create_pr: bool, format: Format, output: Path | None) -> None:
+def _check_fix(models: list[ModelRef], fix: bool, create_pr: bool, format: AuditFormat, output: Path | None) -> None:
     if create_pr and not fix:
         raise UsageError("--create-pr: expected together with --fix")
-    if fix and format is not Format.text and output is None:
+    if fix and format is not AuditFormat.text and output is None:
         raise UsageError("--fix prints what was changed on stdout: name a file for the report with --output")
     for ref in models if fix else ():
         if not ref.is_local and not create_pr:

@@ -33,6 +33,17 @@ class Format(StrEnum):
     json = "json"
 
 
+class AuditFormat(StrEnum):
+    """What the report of an audit looks like."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+    csv = "csv"
+    sarif = "sarif"
+    cyclonedx = "cyclonedx"
+
+
 Endpoint = Annotated[str | None, typer.Option(help="Base address of the Hub (default: HF_ENDPOINT).", metavar="URL")]
 Token = Annotated[str | None, typer.Option(help="Access token (default: the one you are logged in with).")]
 ReadOption = Annotated[Read, typer.Option(help="How much to read: 4 MB, 16 MB, or everything.")]

@@ -87,6 +87,7 @@ def table(schema: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> str:
 def _audit(audit: Audit) -> dict[str, Any]:
     return {
         "ref": str(audit.ref),
+        "sha": audit.ref.sha,
         "claim": asdict(audit.claim),
         "matches": [_match(m) for m in audit.matches],
         "findings": [

@@ -1,5 +1,7 @@
 """The audit rules: one function each, ids never reused. A rule reads a Case and yields findings."""
 
+import sys
+
 from hubdna.rules.case import Case, Declared
 from hubdna.rules.hd001 import undeclared_base
 from hubdna.rules.hd002 import wrong_base
@@ -8,4 +10,11 @@ from hubdna.rules.hd003 import unsupported_base
 RULES = {"HD001": undeclared_base, "HD002": wrong_base, "HD003": unsupported_base}
 """Rule id -> function, in the order of reports."""
 
-__all__ = ["RULES", "Case", "Declared"]
+
+def stories() -> dict[str, str]:
+    """What each rule is about: rule id -> the first line of its module, without the id."""
+    modules = {rule_id: sys.modules[rule.__module__].__doc__ or "" for rule_id, rule in RULES.items()}
+    return {rule_id: doc.splitlines()[0].removeprefix(rule_id).strip() for rule_id, doc in modules.items()}
+
+
+__all__ = ["RULES", "Case", "Declared", "stories"]

@@ -15,6 +15,7 @@ import typer
 from cli_models import MODELS, Run
 
 import hubdna
+import hubdna.report
 from hubdna.cli import app
 from hubdna.demo import planted
 
@@ -275,6 +276,36 @@ class TestReports:
         finding = next(f for f in audit["findings"] if f["rule"] == "HD001")
         assert {"rule", "severity", "line", "message", "evidence", "patch"} <= finding.keys()
         assert finding["patch"].startswith("--- a/README.md\n+++ b/README.md\n@@ ")
+
+    @pytest.mark.parametrize("form", ["markdown", "csv", "sarif", "cyclonedx"])
+    def test_every_form_of_an_audit_is_all_of_stdout_or_of_the_file(
+        self, run: Run, endpoint: str, index: Path, form: str, tmp_path: Path
+    ) -> None:
+        args = ["audit", FAULTY, HONEST, "--index", index, "--endpoint", endpoint, "--format", form]
+        plain = run(*args)
+        written = run(*args, "--output", tmp_path / "report", "--fail-on", "warning")
+        assert (plain.code, written.code, written.out) == (0, 1, "")
+        assert (tmp_path / "report").read_bytes().decode() == plain.out
+        assert FAULTY.split("/")[1] in plain.out and HONEST.split("/")[1] in plain.out
+        starts = {"markdown": "### `", "csv": "model,sha,", "sarif": '{\n  "$schema"', "cyclonedx": '{\n  "components"'}
+        assert plain.out.startswith(starts[form])
+        if form in ("sarif", "cyclonedx"):
+            assert json.loads(plain.out) and f"{endpoint}/" in plain.out
+
+    def test_the_forms_of_an_audit_are_not_those_of_other_commands(self, run: Run) -> None:
+        assert run("compare", PARENT, CHILD, "--format", "sarif").code == 2
+
+    def test_a_missing_extra_is_said_before_the_work(
+        self, run: Run, endpoint: str, index: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delitem(sys.modules, "hubdna.report.cyclonedx", raising=False)
+        monkeypatch.delattr(hubdna.report, "cyclonedx", raising=False)
+        for name in [n for n in sys.modules if n.partition(".")[0] == "cyclonedx"]:
+            monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setattr("hubdna.audit.Auditor.audit", lambda *_: pytest.fail("audited before it was said"))
+        ran = run("audit", FAULTY, "--index", index, "--endpoint", endpoint, "--format", "cyclonedx")
+        assert (ran.code, ran.out) == (3, "")
+        assert "hubdna[report]" in ran.err
 
     def test_a_dna_file_stands_for_its_model(self, run: Run, tmp_path: Path) -> None:
         file = tmp_path / "x.dna"
