@@ -8,7 +8,8 @@ cut as well as extended, and a float32 fine-tune of a bfloat16 base holds finer 
 Two models that were made from a third are the other danger: the 4-bit and the 8-bit release of one model, or a cast of
 it and a light fine-tune. So it is not enough that one is near the other. Doing it again has to give the same bits.
 
-What no mark sees are token tables, heads and vectors. A model that differs from its parent there alone stands for it.
+What no mark sees are token tables, heads and vectors. A model that differs from its parent there alone stands for it:
+"made from it" means from it or from a model with the same matrices.
 """
 
 from __future__ import annotations
