@@ -102,7 +102,8 @@ def _named(ref: ModelRef, hub: str) -> dict[str, Any]:
     component: dict[str, Any] = {"type": "machine-learning-model", "name": clean(name)}
     component |= {"group": clean(group)} if group and not ref.is_local else {}
     component |= {"version": clean(ref.sha)} if ref.sha else {}
-    return component | ({} if ref.is_local else {"purl": purl(ref, hub)})
+    address = purl(ref, hub)
+    return component | ({"purl": address} if address else {})
 
 
 def _license(said: str, link: str | None) -> dict[str, Any]:

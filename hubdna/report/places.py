@@ -11,6 +11,8 @@ from hubdna.records import ModelRef
 
 PUBLIC_HUB = "https://huggingface.co"
 
+_NAME = re.compile(r"[a-z0-9][\w.-]*(/[a-z0-9_][\w.-]*)?", re.ASCII | re.IGNORECASE)
+
 quote = partial(_quote, errors="replace")
 """Names as a part of an address; also those that are no valid text."""
 
@@ -31,8 +33,13 @@ def card_path(ref: ModelRef) -> str:
     return f"{quote(ref.repo_id)}/blob/{quote(ref.revision)}/README.md"
 
 
-def purl(ref: ModelRef, hub: str = PUBLIC_HUB) -> str:
-    """A package URL: `pkg:huggingface/org/name@commit`, with the Hub where it is not the public one."""
+def purl(ref: ModelRef, hub: str = PUBLIC_HUB) -> str | None:
+    """A package URL: `pkg:huggingface/org/name@commit`, with the Hub where it is not the public one.
+
+    None of what has no name on a Hub: a folder, or what an index of others may hold in place of a name.
+    """
+    if not _NAME.fullmatch(ref.repo_id):
+        return None
     version = f"@{quote(ref.sha, safe='')}" if ref.sha else ""
     where = "" if hub == PUBLIC_HUB else f"?repository_url={quote(hub, safe='')}"
-    return f"pkg:huggingface/{quote(ref.repo_id)}{version}{where}"
+    return f"pkg:huggingface/{ref.repo_id}{version}{where}"

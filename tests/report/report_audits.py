@@ -11,7 +11,7 @@ HOSTILE = [
     "a``b```c````<i>", "#1 GH-1 org/repo#1", "**bold** _it_ ~~no~~", "| a | b |", "$x$", "&lt;b&gt;", ":smile:",
     "[^1] [ref][1] - [ ] box", "\\<b>", "line\n# heading\n\n<hr>", "\r\n- item", "=1+1", "=cmd|' /C calc'!A0", "+1",
     "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1+1", "a;=1", 'a",=1', "{0} {1}", "\x1b[31mred", "\u202egnp.exe", "\x00",
-    "\ud800", "`", "<!-- hubdna -->", "---", "1. one", "> quote",
+    "\n ", "\ud800", "`", "<!-- hubdna -->", "---", "1. one", "> quote",
 ]  # fmt: skip
 """What an author may write where a name or a reason should stand."""
 
