@@ -202,7 +202,9 @@ def _rule_changed(e: Evidence) -> _Ruling | None:
             return _Ruling("common", "quantized", towards, "likely")
         lost, kept = d.zeroed[1 - child], d.survivors_equal[1 - child]
         if lost >= MIN_ZEROED > d.zeroed[child]:
-            return _Ruling("common", "mask-of" if kept >= MIN_SURVIVORS else "pruned", towards, "likely")
+            if kept >= MIN_SURVIVORS:
+                return _Ruling("common", "mask-of", towards, "likely")
+            return _Ruling("common", "pruned")  # of this model, or of a third that both were made from
     return _Ruling("common", "adapter-merged") if d.rank is not None else None
 
 
