@@ -4,9 +4,10 @@ Twelve really trained family trees (scripts/zoo/make_trees.py; 189 models, 177 e
 and vision; full fine-tunes of all weights from very light to heavy, siblings on the same data, adapters, casts,
 quantised, pruned, cut, deepened and upcycled models) lie in one index. `hubdna lineage` gets nothing but weights: no
 dates, no cards. Six trees were looked at while the method was made ("tune"); the line of 0.9 for `likely`, the eight
-shared directions and what branches may share were fixed on these. The other six ("test") were read three
+shared directions and what branches may share were fixed on these. The other six ("test") were read four
 times: again after the rule that a likely parent must have been passed through, which came from leaving ancestors out of
-the tune trees and of the demo's, and after an attack on the marks, made on other models, had made them stricter.
+the tune trees and of the demo's; after an attack on the marks, made on other models, had made them stricter; and after
+`pruned` had lost its direction.
 
 No index holds every ancestor. So each tree is drawn again without its root, and without each of its other parents; an
 edge is right when it leads from an ancestor.
