@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import networkx as nx
+import numpy as np
 
 from hubdna.evidence import topology
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.direction import marks
 from hubdna.evidence.unmix import unmix
 from hubdna.records import Certainty, Dna, Edge, Family, Mark, Mixture, ModelRef, Verdict
-from hubdna.search import MIN_CANDIDATES, Rows, with_rows
+from hubdna.search import MIN_CANDIDATES, Once, Rows, with_rows
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import LIKELY_CHANCE, judge
 
@@ -78,13 +79,14 @@ def families(
         Families, each with its tree; a model without relatives is a family of one when it was asked for.
     """
     names = [ref.repo_id for ref in refs]
+    reader = Once(rows) if rows and not isinstance(rows, Once) else rows  # every member is met many times
     asked = [e for name in names if (e := index.get(name)) is not None]
     done: set[int] = set()
     for entry in asked if names else index.entries():
         first = index.copies(entry)[0]
         if first.id in done:
             continue
-        kin = _gather(first, index, rows, progress)
+        kin = _gather(first, index, reader, progress)
         done |= {e.id for e in kin.entries}
         copies = {e.ref: tuple(c.ref for c in index.copies(e)[1:]) for e in kin.entries}
         if len(kin.entries) > 1 or asked or copies[first.ref]:
@@ -94,28 +96,24 @@ def families(
 def _gather(start: Entry, index: IndexDir, rows: Rows | None, progress: Progress) -> Kin:
     """All models that share an origin with the first, or with one that does, and so on."""
     kin = Kin([start], [with_rows(index.dna(start), start, rows)])
-    place, at = {start.id: 0}, 0
+    known, at = {start.id}, 0
     while at < len(kin.entries):
         progress(kin.entries[at].ref.repo_id)
-        for entry in _relatives(kin, at, place, index, rows):
-            place[entry.id] = len(kin.entries) - 1
+        _add_relatives(kin, known, at, index, rows)
         at += 1
     return kin
 
 
-def _relatives(kin: Kin, at: int, place: Mapping[int, int], index: IndexDir, rows: Rows | None) -> Iterator[Entry]:
-    """Relatives of one model that were not known; asks for more candidates as long as the last ones are relatives."""
-    n, known = MIN_CANDIDATES, 0
+def _add_relatives(kin: Kin, known: set[int], at: int, index: IndexDir, rows: Rows | None) -> None:
+    """Add one model's relatives; asks for more candidates as long as the last ones are relatives."""
+    n, tested = MIN_CANDIDATES, 0
     while True:
         candidates = index.candidates(kin.models[at], n)
-        related = []
-        for entry in candidates[known:]:
-            related.append(entry.id in place or _is_related(kin, at, entry, index, rows))
-            if related[-1] and entry.id not in place:
-                yield entry
+        related = [e.id in known or _is_related(kin, at, e, index, rows) for e in candidates[tested:]]
+        known |= {e.id for e, yes in zip(candidates[tested:], related, strict=True) if yes}
         if len(candidates) < n or not all(related[-LAST:]):
             return
-        n, known = 2 * n, len(candidates)
+        n, tested = 2 * n, len(candidates)
 
 
 def _is_related(kin: Kin, at: int, entry: Entry, index: IndexDir, rows: Rows | None) -> bool:
@@ -137,10 +135,10 @@ def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
     signs = {pair: _signs(kin, *pair) for pair in _pairs(graph)}
     made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
     graph = topology.tree(kin.models, distances, made_from)
+    _join(graph, kin)
     signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
     firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(kin, signs))
     passed = topology.passed_through(graph, distances)
-    _join(graph, kin)
     mixtures = _mixtures(kin, distances)
     edges = [_edge(kin, pair, signs, firm, passed) for pair in _pairs(graph)]
     return Family(
@@ -193,7 +191,7 @@ def _edge(
     firm: Mapping[Pair, float],
     passed: set[Pair],
 ) -> Edge:
-    found = signs.get(pair) or _signs(kin, *pair)
+    found = signs[pair]
     ways = {m.child for m in found if m.name != "likely"}
     marked = len(ways) == 1
     turned = ways == {0} if marked else firm.get(pair[::-1], 0.0) > firm.get(pair, 0.0)
@@ -237,17 +235,13 @@ def _mixtures(kin: Kin, distances: topology.Distances) -> dict[ModelRef, Mixture
     if len(kin.models) < 3:
         return {}
     found = {}
+    far = np.nan_to_num(distances.mean(), nan=np.inf)
     for i, model in enumerate(kin.models):
-        others = sorted((j for j in range(len(kin.models)) if j != i), key=lambda j: _far(distances, i, j))
+        others = [int(j) for j in np.argsort(far[i], kind="stable") if j != i]
         mixture = unmix(model, [replace(kin.models[j], ref=kin.entries[j].ref) for j in others])
         if mixture is not None and mixture.directed and mixture.unexplained == 0:
             found[kin.entries[i].ref] = mixture
     return found
-
-
-def _far(distances: topology.Distances, i: int, j: int) -> float:
-    held = distances.found[:, i, j]
-    return float(distances.squared[held, i, j].mean()) if held.any() else float("inf")
 
 
 def _with_merges(edges: Sequence[Edge], mixtures: Mapping[ModelRef, Mixture]) -> Iterator[Edge]:

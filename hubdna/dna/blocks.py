@@ -38,9 +38,9 @@ def choose(tensors: Sequence[Tensor]) -> list[Tensor]:
     return spread(attention, N_ATTENTION) + spread(others, N_OTHER)
 
 
-def choose_samples(tensors: Sequence[Tensor]) -> list[Tensor]:
+def choose_samples(tensors: Sequence[Tensor], corners: Sequence[Tensor]) -> list[Tensor]:
     """Matrices of which a sample is kept, spread over the depth: those without a corner. From headers alone."""
-    kept = {id(t) for t in choose(tensors)}
+    kept = {id(t) for t in corners}
     able = [t for t in tensors if _is_matrix(t.info) and id(t) not in kept and roles.role_of(t.info) != "label"]
     return spread(sorted(able, key=lambda t: roles.natural(t.info.name)), N_SAMPLES)
 

@@ -60,8 +60,9 @@ class Collector:
         tokens = {self._places[0][0].shape[1]} if self._is_tokens else set()
         self._widths = roles.stream_widths(infos) | tokens
         self._columns = plan.keep_columns(self.tensors, self.axes)
-        self._kept = {id(t) for t in blocks.choose(self.tensors)}
-        self._sampled = {id(t) for t in blocks.choose_samples(self.tensors)}
+        corners = blocks.choose(self.tensors)
+        self._kept = {id(t) for t in corners}
+        self._sampled = {id(t) for t in blocks.choose_samples(self.tensors, corners)}
 
     def read_whole(self, reader: ByteReader, budget: Budget) -> None:
         """Every tensor, one at a time."""

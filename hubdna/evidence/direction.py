@@ -18,7 +18,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,8 +46,8 @@ SMALL, LARGE = 0.25, 0.75
 """Quantiles of weight sizes: what a light fine-tune rounds away among large weights it cannot among small ones."""
 BELOW, MIN_BELOW = 0.9, 0.02
 """Pruning takes weights right up to the smallest that it keeps; half of a Gaussian has 9 % in the last tenth."""
-_TYPES = {"BF16": (np.dtype(ml_dtypes.bfloat16), 1), "F16": (np.dtype(np.float16), 2)}
-"""The type, and which hash of a gene's rows is of their rounding to it."""
+_HASH_OF = {"BF16": 1, "F16": 2}
+"""Which hash of a gene's rows is of their rounding to a type."""
 
 Values = NDArray[np.float64]
 
@@ -89,14 +88,13 @@ def _is_cast(places: Sequence[Place], source: Dna, made: Dna) -> bool:
     weights are large; it does not where they are small, and it does not fill the step. Weights that only decayed lie
     off the middle of the step. The bfloat16 and the float16 release of one model round alike but for ties.
     """
-    dtypes = _dtypes(made)
-    if not all(dtypes[p.names[0]] in _TYPES and _rounds_to(p, dtypes[p.names[0]]) for p in places):
+    if not all(p.dtypes[0] in _HASH_OF and _rounds_to(p) for p in places):
         return False
     left, size = [np.zeros(0)], [np.zeros(0)]
     for p in places:
         live = p.values != 0
         if live.any():
-            rest = (p.values - p.others[0])[live] / rounding.step(p.others[0][live], dtypes[p.names[0]])
+            rest = (p.values - p.others[0])[live] / rounding.step(p.others[0][live], p.dtypes[0])
             if rest.std() < MIN_SPREAD:
                 return False
             left.append(rest)
@@ -108,23 +106,16 @@ def _is_cast(places: Sequence[Place], source: Dna, made: Dna) -> bool:
     return bool(high >= 2 * low) and _is_even(rest[sizes <= low]) and _is_even(rest[sizes >= high])
 
 
-def _dtypes(dna: Dna) -> dict[str, str]:
-    return {b.tensor: b.dtype for b in dna.blocks + dna.samples}
-
-
-def _rounds_to(place: Place, dtype: str) -> bool:
-    """Whether the second's weights are the first's, rounded to the nearest number of a type, ties to even."""
-    with np.errstate(over="ignore"):
-        kind = _TYPES[dtype][0] if dtype in _TYPES else np.dtype(np.float32)
-        rounded = place.values.astype(np.float32).astype(kind).astype(np.float64)
-    return bool((rounded == place.others[0]).all())
+def _rounds_to(place: Place) -> bool:
+    """Whether the second's weights are the first's, rounded to the nearest number of its type, ties to even."""
+    return bool((rounding.stored(place.values, place.dtypes[0]) == place.others[0]).all())
 
 
 def _hashes_agree(source: Dna, made: Dna) -> bool:
     """Whether whole rows, of more matrices than have places, round to the other's too, where names are the same."""
     rows = {(g.tensor, g.axis): g for g in source.genes if g.view == "rows"}
     pairs = [(rows[g.tensor, g.axis], g) for g in made.genes if g.view == "rows" and (g.tensor, g.axis) in rows]
-    return all(g.dtype in _TYPES and (s.hashes[:, _TYPES[g.dtype][1]] == g.hashes[:, 0]).all() for s, g in pairs)
+    return all(g.dtype in _HASH_OF and (s.hashes[:, _HASH_OF[g.dtype]] == g.hashes[:, 0]).all() for s, g in pairs)
 
 
 def _is_even(rest: Values) -> bool:
@@ -160,9 +151,8 @@ def _is_masked(places: Sequence[Place], source: Dna, made: Dna) -> bool:
 
 def _below(place: Place, lost: NDArray[np.bool_]) -> Values | None:
     """Size of each lost weight over the smallest kept one of its matrix, row or group; None if some is larger."""
-    rows = min(place.block.values.shape[0], place.values.size)
     size = np.abs(place.values)
-    for width in (place.values.size, place.values.size // rows, 4):
+    for width in (place.values.size, place.shape[1], 4):
         if place.values.size % width:
             continue
         groups, gone = size.reshape(-1, width), lost.reshape(-1, width)
@@ -183,7 +173,7 @@ def _is_quantised(places: Sequence[Place], source: Dna, made: Dna) -> bool:
     grids = {b.tensor: b.grid for b in made.blocks}
     if any(b.grid or b.dtype not in ("F64", "F32", "F16", "BF16") for b in source.blocks):
         return False
-    dtypes, at_top, left, crossing = _dtypes(made), [np.zeros(0)], [np.zeros(0)], 0.0
+    at_top, left, crossing = [np.zeros(0)], [np.zeros(0)], 0.0
     for p in places:
         bits = grids.get(p.names[0])
         if bits:
@@ -193,7 +183,7 @@ def _is_quantised(places: Sequence[Place], source: Dna, made: Dna) -> bool:
             at_top.append(found[0])
             left.append(found[1])
             crossing += found[2]
-        elif bits == 0 and not _rounds_to(p, dtypes[p.names[0]]):
+        elif bits == 0 and not _rounds_to(p):
             return False
     top, rest = np.concatenate(at_top), np.concatenate(left)
     if len(top) < MIN_GROUPS or crossing < MIN_CROSSING:
@@ -207,10 +197,7 @@ def _on_grid(place: Place, size: int | None, levels: int) -> tuple[Values, Value
     With it how many weights would lie in another cell if they had been rounded to float16 before. The scale is the
     largest weight's, before or after it was stored in 16 bits; None if neither gives every weight.
     """
-    width, row = (
-        place.values.size // min(place.block.shape[0], len(place.block.values)),
-        math.prod(place.block.shape[1:]),
-    )
+    width, row = place.shape[1], math.prod(place.block.shape[1:])
     if row % (size or row) or width % (size or row):
         return None  # groups that the corner cuts
     other, own = (x.reshape(-1, size or row) for x in (place.values, place.others[0]))

@@ -59,8 +59,8 @@ class Distances:
     found: NDArray[np.bool_]
     n_weights: Matrix
 
-    def mean(self, places: NDArray[np.intp]) -> Matrix:
-        """float64 [n, n]; over some places, NaN where two models share none of them."""
+    def mean(self, places: NDArray[np.intp] | slice = slice(None)) -> Matrix:
+        """float64 [n, n]; over all places or some, NaN where two models share none of them."""
         total, held = self.squared[places].sum(axis=0), self.found[places].sum(axis=0)
         return np.where(held > 0, total / np.maximum(held, 1), np.nan)
 
@@ -72,11 +72,8 @@ def measure(models: Sequence[Dna]) -> Distances:
     squared, found = np.zeros((len(places), n, n)), np.zeros((len(places), n, n), bool)
     centre = _centre(places, n)
     for k, place in enumerate(places):
-        change = _own_ways(place, centre)
-        products = change @ change.T
-        squares = np.diag(products)
         found[k] = np.outer(place.found, place.found)
-        squared[k] = np.where(found[k], np.maximum(squares[:, None] + squares - 2 * products, 0) / place.values.size, 0)
+        squared[k] = np.where(found[k], _squared_gaps(_own_ways(place, centre)) / place.values.size, 0)
     sizes = np.array([p.values.size for p in places], float)
     return Distances(squared, found, np.tensordot(sizes, found, axes=1))
 
@@ -91,22 +88,26 @@ def _centre(places: Sequence[Place], n: int) -> int:
     """The model with the least median distance to the others, shared directions and all."""
     total, held = np.zeros((n, n)), np.zeros((n, n))
     for place in places:
-        x = np.nan_to_num(place.others)
-        products = x @ x.T
-        squares = np.diag(products)
         both = np.outer(place.found, place.found)
-        total += np.where(both, np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0)), 0)
+        total += np.where(both, np.sqrt(_squared_gaps(np.nan_to_num(place.others))), 0)
         held += both
     typical = np.where(held > 0, total / np.maximum(held, 1), np.inf)
     return int(np.median(typical, axis=1).argmin()) if n else 0
 
 
+def _squared_gaps(x: Matrix) -> Matrix:
+    """Squared distances between the rows of float64 [n, d], as [n, n]."""
+    products = x @ x.T
+    squares = np.diag(products)
+    gaps: Matrix = np.maximum(squares[:, None] + squares - 2 * products, 0)
+    return gaps
+
+
 def _own_ways(place: Place, centre: int) -> Matrix:
     """float64 [n, d]: the models' changes at a place, without the directions that the family shares; 0 where absent."""
-    rows = min(place.block.values.shape[0], place.values.size)
     scale = math.sqrt(float((place.values**2).mean())) or 1.0
     origin = place.others[centre] if place.names[centre] else place.values
-    change = np.nan_to_num((place.others - origin) / scale).reshape(len(place.others), rows, -1)
+    change = np.nan_to_num((place.others - origin) / scale).reshape(len(place.others), *place.shape)
     size = np.linalg.norm(change, axis=(1, 2))
     moved = change[size > NEGLIGIBLE * math.sqrt(place.values.size)]
     if len(moved) > 1:
@@ -128,7 +129,7 @@ def tree(models: Sequence[Dna], distances: Distances, made_from: Mapping[int, in
             is so small that their distances to third models are mostly noise; they stay leaves unless a third model
             plainly carries the change.
     """
-    return _shortest(models, distances, made_from, np.arange(len(distances.squared)))
+    return _shortest(models, distances.mean(), distances.n_weights, made_from)
 
 
 def draws(models: Sequence[Dna], distances: Distances, made_from: Mapping[int, int]) -> Iterator[nx.Graph]:
@@ -136,16 +137,14 @@ def draws(models: Sequence[Dna], distances: Distances, made_from: Mapping[int, i
     rng = np.random.default_rng(0)
     n = len(distances.squared)
     for _ in range(N_DRAWS):
-        yield _shortest(models, distances, made_from, rng.integers(n, size=n) if n else np.zeros(0, np.intp))
+        drawn = distances.mean(rng.integers(n, size=n) if n else np.zeros(0, np.intp))
+        yield _shortest(models, drawn, distances.n_weights, made_from)
 
 
-def _shortest(
-    models: Sequence[Dna], distances: Distances, made_from: Mapping[int, int], places: NDArray[np.intp]
-) -> nx.Graph:
-    squared = distances.mean(places)
+def _shortest(models: Sequence[Dna], squared: Matrix, n_weights: Matrix, made_from: Mapping[int, int]) -> nx.Graph:
     shapes = np.array([(m.n_tensors, m.n_tokens) for m in models])
     other = (shapes[:, None] != shapes).any(axis=2)
-    doubts = _doubts(squared, distances.n_weights, made_from)
+    doubts = _doubts(squared, n_weights, made_from)
     length = squared * np.where(other, OTHER_SHAPE, 1.0) + np.maximum(doubts, doubts.T) + np.where(other, 2e-12, 1e-12)
     known = np.isfinite(length) & ~np.eye(len(models), dtype=bool)
     edges = sparse.csr_array((length[known], np.nonzero(known)), shape=known.shape)  # dense ones lose small weights
@@ -217,7 +216,7 @@ def passed_through(graph: nx.Graph, distances: Distances) -> set[tuple[int, int]
     Some other branch starts from u and shares nothing with the one to v. If u were a sibling of v and the model that
     both were made from were missing, all branches from u would share the way from it to u.
     """
-    squared = distances.mean(np.arange(len(distances.squared)))
+    squared = distances.mean()
     found: set[tuple[int, int]] = set()
     for u in graph:
         near = np.array(graph[u], np.intp)

@@ -14,8 +14,8 @@ merge; where shares differ between tensors it is the median over these. Interval
 
 Bar, on the test families: linear, task arithmetic, SLERP, model stock: all right, no share off by more than 0.01.
 Passthrough of two models or more: every map of layers exact. No model that is no merge is called one. The methods that
-keep a part of each change (TIES, DARE, DELLA, breadcrumbs), and merges with a parent that is in no index, are listed;
-nothing names their parents yet.
+keep a part of each change (TIES, DARE, DELLA, breadcrumbs) are listed: answers to them are open ones. Merges with a
+parent that is in no index are not asked about yet.
 
     HUBDNA_ZOO=DIR python scripts/boards/merges.py [--quick] [--fresh] [--split tune]
 """

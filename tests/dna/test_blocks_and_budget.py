@@ -129,7 +129,8 @@ def test_other_matrices_leave_a_small_exact_sample(reads: dict[str, Dna], level:
 def test_a_model_of_many_matrices_leaves_samples_spread_over_its_depth() -> None:
     names = [f"layers.{i}.{kind}.weight" for i in range(80) for kind in ("up_proj", "down_proj", "q_proj", "o_proj")]
     infos = [TensorInfo(name, "BF16", (64, 64), (0, 0), "m.safetensors") for name in names]
-    chosen = blocks.choose_samples([plain_tensor(info) for info in infos])
+    tensors = [plain_tensor(info) for info in infos]
+    chosen = blocks.choose_samples(tensors, blocks.choose(tensors))
     layers = {int(t.info.name.split(".")[1]) for t in chosen}
     assert len(chosen) == blocks.N_SAMPLES and {0, 79} <= layers and len(layers) > 40
 
