@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "records"},
     {"sources", "dna", "evidence", "verdict", "card", "report"},
     {"hub", "store"},
-    {"models", "compare", "crawl", "search", "lineage", "descent", "seed"},
+    {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
     {"rules", "audit", "fix"},
     {"demo", "cli", "__main__"},
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hubdna.cli.options import Endpoint, Format, FormatOption, Output, Read, ReadOption, Token, emit
+from hubdna.cli.options import Endpoint, Output, PairFormat, Read, ReadOption, Token, write, write_text
 
-EXAMPLES = "Examples: hubdna compare org/child org/parent | hubdna compare ./a ./b --format json"
+if TYPE_CHECKING:
+    from hubdna.painting import KeepingLoader
+    from hubdna.records import Comparison, ModelRef
+
+EXAMPLES = "Examples: hubdna compare org/child org/parent | hubdna compare ./a ./b --format html -o pair.html"
 
 
 def compare(
@@ -17,14 +21,38 @@ def compare(
     read: ReadOption = Read.standard,
     endpoint: Endpoint = None,
     token: Token = None,
-    format: FormatOption = Format.text,
+    format: Annotated[PairFormat, typer.Option("--format", help="What the report looks like.")] = PairFormat.text,
     output: Output = None,
 ) -> None:
     """Test whether two models share an origin, and explain what the answer rests on."""
     from hubdna.compare import compare_models
     from hubdna.models import Loader
+    from hubdna.painting import KeepingLoader
     from hubdna.records import ModelRef
     from hubdna.report import json, text
 
-    result = compare_models(ModelRef.parse(a), ModelRef.parse(b), Loader(endpoint, token, read.value))
-    emit(format, output, lambda: text.comparison(result), lambda: json.comparison(result))
+    pair = ModelRef.parse(a), ModelRef.parse(b)
+    loader = (KeepingLoader if format is PairFormat.html else Loader)(endpoint, token, read.value)
+    result = compare_models(*pair, loader)
+    if isinstance(loader, KeepingLoader):
+        write(output, _page(result, pair, loader))
+    elif format is PairFormat.json:
+        write(output, json.comparison(result))
+    else:
+        write_text(output, text.comparison(result))
+
+
+def _page(result: Comparison, refs: tuple[ModelRef, ModelRef], loader: KeepingLoader) -> str:
+    """The pair as a page. An adapter has no layers of its own to paint."""
+    import datetime
+
+    from hubdna import __version__
+    from hubdna.painting import pair
+    from hubdna.records import Painting
+    from hubdna.report import html
+
+    a, b = (loader.kept(ref) for ref in refs)
+    note = "an adapter alone holds no layers to compare"
+    picture = pair(a, b, result.verdict) if a and b else Painting(result.a, note=note)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return html.comparison(result, picture, a.scheme if a else "", __version__, today)

@@ -42,6 +42,15 @@ class AuditFormat(StrEnum):
     csv = "csv"
     sarif = "sarif"
     cyclonedx = "cyclonedx"
+    html = "html"
+
+
+class PairFormat(StrEnum):
+    """What the report on a pair looks like."""
+
+    text = "text"
+    json = "json"
+    html = "html"
 
 
 Endpoint = Annotated[str | None, typer.Option(help="Base address of the Hub (default: HF_ENDPOINT).", metavar="URL")]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hubdna.cli.options import AuditFormat
-from hubdna.records import Audit
+from hubdna.records import Audit, Painting
 
 Writer = Callable[[list[Audit]], str]
 
 
-def writer(format: AuditFormat, hub: Callable[[], str]) -> Writer | None:
+def writer(format: AuditFormat, hub: Callable[[], str], paintings: Sequence[Painting] = ()) -> Writer | None:
     """The function that writes a format; None for text, which is no string but a picture of a terminal.
 
     Args:
         format: which.
         hub: gives the address of the Hub; called when there is something to write.
+        paintings: of HTML, one for each audit; looked at when there is something to write.
 
     Raises:
         MissingExtraError: the format needs an extra; so ask before the work is done.
@@ -29,6 +30,10 @@ def writer(format: AuditFormat, hub: Callable[[], str]) -> Writer | None:
         from hubdna.report import cyclonedx
 
         return lambda done: cyclonedx.audits(done, hub())
+    if format is AuditFormat.html:
+        from hubdna.report import html
+
+        return lambda done: html.audits(zip(done, paintings, strict=True))
     from hubdna.report import csv, json, markdown
 
     writers: dict[AuditFormat, Writer]

@@ -20,6 +20,7 @@ from hubdna.records.evidence import (
 )
 from hubdna.records.lineage import Descent, Edge, Family, LayerSource, Mark, Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
+from hubdna.records.painting import LayerEvidence, LayerState, Painted, Painting
 
 __all__ = [
     "UNIT_VIEWS",
@@ -44,7 +45,9 @@ __all__ = [
     "Gene",
     "IndexInfo",
     "Kind",
+    "LayerEvidence",
     "LayerSource",
+    "LayerState",
     "Mark",
     "Match",
     "Member",
@@ -52,6 +55,8 @@ __all__ = [
     "MixtureKind",
     "ModelRef",
     "Origin",
+    "Painted",
+    "Painting",
     "Provenance",
     "ReadLevel",
     "Severity",

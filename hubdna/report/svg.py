@@ -7,7 +7,7 @@ Lines differ by their pattern, and every box repeats in words how its model hang
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
@@ -25,7 +25,7 @@ ASIDE = 10
 LONGEST = 36
 """Letters of a name; a longer one is cut in the middle."""
 
-_STYLE = """
+STYLE = """
 text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1f2328 }
 .name { font-size: 12.5px } .small { font-size: 11px; fill: #59636e } .family { font-size: 14px; font-weight: bold }
 .ground { fill: #ffffff } .box { fill: #f6f8fa; stroke: #818b98 } .root { stroke-width: 2.5 } .head { fill: #1f2328 }
@@ -53,37 +53,69 @@ class _Box:
         return self.x + self.width
 
 
+Link = Callable[[str], str | None]
+"""The address within a page that a model's box leads to, or None."""
+
+MARKER = (
+    f'<marker id="head" markerUnits="userSpaceOnUse" markerWidth="{HEAD}" markerHeight="{HEAD}" refX="0" '
+    f'refY="{HEAD / 2}" orient="auto"><path class="head" d="M0 0 L{HEAD} {HEAD / 2} L0 {HEAD} z"/></marker>'
+)
+"""The head of an arrow; a page defines it once."""
+
+
 def svg(families: Iterable[Family]) -> str:
     """An SVG document; text of others is escaped, and the whole name of a box is its tooltip."""
     drawn = layouts(families)
     parts: list[str] = []
     top, width = 3.0 * EDGE, _legend_width()
     for i, layout in enumerate(drawn, start=1):
-        places = _places(layout, top + 20)
         parts.append(_text(EDGE, top, "family", f"Family {i}: {title(layout)}"))
-        parts += _edges(layout, places)
-        labels = _labels(layout)
-        parts += [_box(layout, name, labels[name], places[name]) for name in layout.walk()]
-        top = max(box.y for box in places.values()) + ROW + EDGE
-        width = max(width, max(box.right for box in places.values()) + EDGE)
+        more, bottom, right = _drawn(layout, top + 20)
+        parts += more
+        top, width = bottom + EDGE, max(width, right)
     if not drawn:
         parts.append(_text(EDGE, top, "family", "No families were found."))
         top += 2 * EDGE
     about = f"Family trees: {len(drawn)} families, {sum(len(d.layer) for d in drawn)} models"
     size = f'width="{width:.0f}" height="{top:.0f}" viewBox="0 0 {width:.0f} {top:.0f}"'
-    marker = f'<path class="head" d="M0 0 L{HEAD} {HEAD / 2} L0 {HEAD} z"/>'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label={quoteattr(about)}>',
         f"<title>{escape(about)}</title>",
-        f"<style>{_STYLE}</style>",
-        f'<defs><marker id="head" markerUnits="userSpaceOnUse" markerWidth="{HEAD}" markerHeight="{HEAD}" '
-        f'refX="0" refY="{HEAD / 2}" orient="auto">{marker}</marker></defs>',
+        f"<style>{STYLE}</style>",
+        f"<defs>{MARKER}</defs>",
         f'<rect class="ground" width="{width:.0f}" height="{top:.0f}"/>',
         *_legend(),
         *parts,
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def tree(layout: Layout, link: Link, own: str = "") -> str:
+    """One family as an element of a page that has `STYLE` and `MARKER`.
+
+    Boxes lead to where `link` says; that of the model named `own` is of class "own".
+    """
+    parts, bottom, right = _drawn(layout, 2, link, own)
+    about = f"Family tree: {title(layout)}"
+    size = f'width="{right:.0f}" height="{bottom - ROW + BOX:.0f}"'
+    return "\n".join([f'<svg class="tree" {size} role="group" aria-label={quoteattr(about)}>', *parts, "</svg>"])
+
+
+def sample(kind: Line) -> str:
+    """A line as a legend shows it, as an element of a page."""
+    return f'<svg class="sample" width="60" height="12" aria-hidden="true">{_line(kind, "M2 6 L48 6")}</svg>'
+
+
+def _drawn(layout: Layout, top: float, link: Link = lambda name: None, own: str = "") -> tuple[list[str], float, float]:
+    """A family from `top` on: its parts, and how far down and to the right it reaches."""
+    places, labels = _places(layout, top), _labels(layout)
+    parts = list(_edges(layout, places))
+    for name in layout.walk():
+        box, address = _box(layout, name, labels[name], places[name]), link(name)
+        kind = ' class="own"' if name == own else ""
+        parts.append(box if address is None else f"<a href={quoteattr(address)}{kind}>{box}</a>")
+    return parts, max(box.y for box in places.values()) + ROW, max(box.right for box in places.values()) + EDGE
 
 
 def cut(text: str) -> str:

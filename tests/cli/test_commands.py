@@ -277,7 +277,7 @@ class TestReports:
         assert {"rule", "severity", "line", "message", "evidence", "patch"} <= finding.keys()
         assert finding["patch"].startswith("--- a/README.md\n+++ b/README.md\n@@ ")
 
-    @pytest.mark.parametrize("form", ["markdown", "csv", "sarif", "cyclonedx"])
+    @pytest.mark.parametrize("form", ["markdown", "csv", "sarif", "cyclonedx", "html"])
     def test_every_form_of_an_audit_is_all_of_stdout_or_of_the_file(
         self, run: Run, endpoint: str, index: Path, form: str, tmp_path: Path
     ) -> None:
@@ -288,9 +288,15 @@ class TestReports:
         assert (tmp_path / "report").read_bytes().decode() == plain.out
         assert FAULTY.split("/")[1] in plain.out and HONEST.split("/")[1] in plain.out
         starts = {"markdown": "### `", "csv": "model,sha,", "sarif": '{\n  "$schema"', "cyclonedx": '{\n  "components"'}
+        starts["html"] = "<!doctype html>\n"
         assert plain.out.startswith(starts[form])
         if form in ("sarif", "cyclonedx"):
             assert json.loads(plain.out) and f"{endpoint}/" in plain.out
+
+    def test_a_pair_is_a_page_too(self, run: Run, endpoint: str) -> None:
+        ran = run("compare", CHILD, PARENT, "--endpoint", endpoint, "--format", "html")
+        assert ran.code == 0 and ran.out.startswith("<!doctype html>\n")
+        assert CHILD in ran.out and "layers match B" in ran.out
 
     def test_the_forms_of_an_audit_are_not_those_of_other_commands(self, run: Run) -> None:
         assert run("compare", PARENT, CHILD, "--format", "sarif").code == 2
