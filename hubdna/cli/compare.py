@@ -9,8 +9,7 @@ import typer
 from hubdna.cli.options import Endpoint, Output, PairFormat, Read, ReadOption, Token, write, write_text
 
 if TYPE_CHECKING:
-    from hubdna.painting import KeepingLoader
-    from hubdna.records import Comparison, ModelRef
+    from hubdna.records import ModelRef
 
 EXAMPLES = "Examples: hubdna compare org/child org/parent | hubdna compare ./a ./b --format html -o pair.html"
 
@@ -27,30 +26,32 @@ def compare(
     """Test whether two models share an origin, and explain what the answer rests on."""
     from hubdna.compare import compare_models
     from hubdna.models import Loader
-    from hubdna.painting import KeepingLoader
     from hubdna.records import ModelRef
     from hubdna.report import json, text
 
     pair = ModelRef.parse(a), ModelRef.parse(b)
-    loader = (KeepingLoader if format is PairFormat.html else Loader)(endpoint, token, read.value)
-    result = compare_models(*pair, loader)
-    if isinstance(loader, KeepingLoader):
-        write(output, _page(result, pair, loader))
-    elif format is PairFormat.json:
+    if format is PairFormat.html:
+        write(output, _page(pair, endpoint, token, read))
+        return
+    result = compare_models(*pair, Loader(endpoint, token, read.value))
+    if format is PairFormat.json:
         write(output, json.comparison(result))
     else:
         write_text(output, text.comparison(result))
 
 
-def _page(result: Comparison, refs: tuple[ModelRef, ModelRef], loader: KeepingLoader) -> str:
+def _page(refs: tuple[ModelRef, ModelRef], endpoint: str | None, token: str | None, read: Read) -> str:
     """The pair as a page. An adapter has no layers of its own to paint."""
     import datetime
 
     from hubdna import __version__
-    from hubdna.painting import pair
+    from hubdna.compare import compare_models
+    from hubdna.painting import KeepingLoader, pair
     from hubdna.records import Painting
     from hubdna.report import html
 
+    loader = KeepingLoader(endpoint, token, read.value)
+    result = compare_models(*refs, loader)
     a, b = (loader.kept(ref) for ref in refs)
     note = "an adapter alone holds no layers to compare"
     picture = pair(a, b, result.verdict) if a and b else Painting(result.a, note=note)
