@@ -1,61 +1,74 @@
 """Sparse merges: of each parent's change from the base only some weights are kept (TIES, DARE, DELLA, breadcrumbs).
 
-Where one parent alone survived, the target's change is a fixed multiple of that parent's. So the ratios of the two have
-a spike at the multiple, and a parent shows itself however little was kept of it. Then each weight must be nothing, or
-the sum of some parents' changes with these multiples: to rounding, weight by weight.
+Where nothing was kept the merge has the base's weights, bit for bit: that proposes bases, and rules out nearly all
+models that are no such merge. Where one parent alone survived, the change is a multiple of that parent's: spikes of
+ratios propose parents (`spikes`). What is proposed must then explain each weight, to its rounding (`kept`).
+
+Which of the models is the merge? Where several parents survived the weights tie all models together, and where only
+some did, the others have changes of their own that nothing ties. So a parent cannot be made from the rest. A base can,
+where surviving changes are averaged and their multiple is not one: M = B + s (mean - B) and B = M + s / (s - 1) (mean -
+M) are the same bits. Each member is therefore tried as the merge of the others; if it works, the answer is left open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hubdna.evidence import rounding
+from hubdna.evidence import kept, rounding, spikes
+from hubdna.evidence.kept import Account, Reading, account
+from hubdna.evidence.parents import Lane
 from hubdna.evidence.places import Place
+from hubdna.evidence.spikes import Changes
 from hubdna.records import Dna, Member, Mixture
 
 MIN_WEIGHTS = 1024
 """A place with fewer says too little of ratios."""
-N_BASES, N_LIKELY, MAX_PARENTS = 3, 10, 4
-STEPS = 1.5
-"""Steps of rounding by which a weight may be off."""
-CLEAR = 0.05
-"""A ratio counts where the tolerance is at most this part of the parent's change."""
-SPIKE = 0.03
-"""Share of the ratios by which a spike must exceed that of shuffled weights."""
-EXPLAINED = 0.95
-"""Share of the weights that a merge explains, less what it would explain of shuffled ones."""
-ALONE = 0.03
-"""Share of the weights that each parent must explain by itself."""
-TOGETHER = 0.1
-"""Share of the weights of which several parents are kept. Where only one is, base and merge may change places: then
-the base is the merge less a multiple of each change."""
-
-Values = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+MAX_BASES = 7
+EQUAL = 0.004
+"""Share of the weights that must be the base's, bit for bit, rows that are so as a whole left out."""
+LANES = {2: MAX_BASES * 2, 3: 4, 4: 2}
+"""How many bases are looked at with so many parents, the best ones of the size before."""
+EXPLAINED, ENOUGH = 0.97, 0.98
+"""Share of the telling weights that a merge explains; with the second one no other is looked for."""
+TOGETHER, MIN_TOGETHER = 0.005, 32
+"""Share and number of those of which several parents are surely kept: without them nothing ties the models together."""
+DROPPED = 0.02
+"""Share of those that are surely explained without a parent, for each."""
+AGREE = 0.6
+"""How much more parents may agree where one was kept than where none was."""
+SWAPPED = 0.8
+"""Share that another reading must stay below to be ruled out."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Changes:
-    """What became of a base at one place: the target's change, the candidates', and what rounding may hide.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reading of a target, and what it explains.
 
     Attributes:
-        tensor: whose.
-        target: float64 [d].
-        others: float64 [n, d].
-        allowed: float64 [n, d]; the tolerance beside each candidate.
-        shuffled: int [d]; another order of the weights.
+        base: number of the model, as at the places.
+        parents: the same.
+        narrow: whether all were rounded to the target's type before.
+        changes: from this base.
+        reading: its parents are numbered as the changes' others.
+        account: how much it explains at wide places.
+        everywhere: share that it explains at wide places and at all; 0 where it does not explain the wide ones.
     """
 
-    tensor: str
-    target: Values
-    others: Values
-    allowed: Values
-    shuffled: NDArray[np.intp]
+    base: int
+    parents: tuple[int, ...]
+    narrow: bool
+    changes: list[Changes]
+    reading: Reading
+    account: Account
+    everywhere: float
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Readings whose parents are tied to each other come before those that lack it."""
+        return _tied(self.account), self.everywhere
 
 
 def sparse(places: Sequence[Place], known: Sequence[int], candidates: Sequence[Dna]) -> Mixture | None:
@@ -67,136 +80,149 @@ def sparse(places: Sequence[Place], known: Sequence[int], candidates: Sequence[D
         candidates: the models that the places' others stand for.
 
     Returns:
-        The mixture with the fewest parents; None when no two parents explain nearly every weight.
+        The mixture that explains most, not directed where a member can be read as the merge as well; None when no base
+        and two parents explain nearly every weight, or when nothing ties the parents together.
     """
-    wide = [p for p in places if p.values.size >= MIN_WEIGHTS and all(p.names[k] for k in known)]
-    if not wide or len(known) < 3:
+    usable = [p for p in places if all(p.names[k] for k in known)]
+    wide = [p for p in usable if p.values.size >= MIN_WEIGHTS]
+    alike = _alike(wide, known)
+    found = find(usable, alike) if len(alike) > 2 else None
+    if found is None or found.rank < (True, EXPLAINED) or not _natural(found):
         return None
-    for base in _bases(wide, known):
-        others = [k for k in known if k != base]
-        changes = [c for p in wide if (c := _changes(p, base, others)) is not None]
-        found = _parents(changes, len(others)) if changes else ()
-        if len(found) > 1:
-            return _mixture(changes, [candidates[others[j]] for j in found], candidates[base], found)
-    return None
-
-
-def _mixture(changes: Sequence[Changes], parents: list[Dna], base: Dna, found: Sequence[int]) -> Mixture:
-    shares = np.array([[_spike(c, c.target, j)[1] for j in found] for c in changes])
+    shares = found.reading.shares
     members = [
-        Member(m.ref, float(np.median(column)), tuple(column.tolist()))
-        for m, column in zip(parents, shares.T, strict=True)
+        Member(candidates[i].ref, float(np.median(column)), tuple(column.tolist()))
+        for i, column in zip(found.parents, shares.T, strict=True)
     ]
     rest = 1 - shares.sum(axis=1)
     return Mixture(
         kind="sparse",
         parents=tuple(sorted(members, key=lambda m: -m.share)),
-        base=Member(base.ref, float(np.median(rest)), tuple(rest.tolist())),
-        tensors=tuple(c.tensor for c in changes),
+        base=Member(candidates[found.base].ref, float(np.median(rest)), tuple(rest.tolist())),
+        tensors=tuple(c.tensor for c in found.changes),
         unexplained=0.0,
-        directed=False,
+        directed=not _swaps(usable, found),
     )
+
+
+def find(usable: Sequence[Place], alike: dict[int, list[int]]) -> Found | None:
+    """The reading with fewest parents that explains enough, over all bases; else the one that explains most.
+
+    Args:
+        usable: places that all models have.
+        alike: the models to look at, each with those that equal it at wide places, itself first.
+    """
+    known = list(alike)
+    wide = [p for p in usable if p.values.size >= MIN_WEIGHTS]
+    lanes = [
+        Lane(base, others, narrow, changed)
+        for base in _bases(wide, known)
+        for others in [[k for k in known if k != base]]
+        for narrow in _arithmetics(wide, known)
+        if (changed := spikes.changes(wide, base, others, narrow))
+    ]
+    best: Found | None = None
+    for size, at_most in LANES.items():
+        lanes = sorted(lanes, key=lambda lane: -lane.explained)[:at_most]
+        for lane in lanes:
+            for read in lane.widen(size):
+                found = _found(usable, lane, alike, *read)
+                best = found if best is None or found.rank > best.rank else best
+            if best and best.rank >= (True, ENOUGH):
+                return best
+    return best
+
+
+def _found(
+    usable: Sequence[Place], lane: Lane, alike: dict[int, list[int]], reading: Reading, counted: Account
+) -> Found:
+    """The reading, held against the small places as well where it explains the wide ones; there equals differ."""
+    members = [lane.base, *(lane.others[j] for j in reading.parents)]
+    everywhere = 0.0
+    if counted.explained >= EXPLAINED:
+        everywhere = _everywhere(usable, members, lane.narrow, reading)
+        for i, m in enumerate(members):
+            for x in alike[m][1:]:
+                other = [*members[:i], x, *members[i + 1 :]]
+                more = _everywhere(usable, other, lane.narrow, reading)
+                if more > everywhere:
+                    members, everywhere = other, more
+    explained = min(counted.explained, everywhere)
+    return Found(members[0], tuple(members[1:]), lane.narrow, lane.changes, reading, counted, explained)
+
+
+def _everywhere(usable: Sequence[Place], members: list[int], narrow: bool, reading: Reading) -> float:
+    """Share of the telling weights that a base and parents explain at all places."""
+    changed = spikes.changes(usable, members[0], members[1:], narrow)
+    parents = tuple(range(len(members) - 1))
+    factors = np.column_stack([spikes.multiples(changed, j)[1] for j in parents])
+    counted = account(changed, Reading(parents, factors, reading.weights))
+    return counted.explained if counted else 0.0
+
+
+def _alike(wide: Sequence[Place], known: Sequence[int]) -> dict[int, list[int]]:
+    """The models that differ at wide places, each with those that are equal there, in the target's type."""
+    first: dict[bytes, int] = {}
+    groups: dict[int, list[int]] = {}
+    fine = sorted(known, key=lambda k: sum(p.dtypes[k] in ("BF16", "F16") for p in wide))
+    for k in fine if wide else ():
+        key = b"".join(rounding.stored(p.others[k], p.block.dtype).tobytes() for p in wide)
+        groups.setdefault(first.setdefault(key, k), []).append(k)
+    return groups
 
 
 def _bases(wide: Sequence[Place], known: Sequence[int]) -> list[int]:
-    """The models with most weights bit-equal to the target's, and the one nearest to all others."""
-    equal = [
-        float(np.mean([(rounding.stored(p.others[k], p.block.dtype) == p.values).mean() for p in wide])) for k in known
-    ]
-    first = [known[int(i)] for i in np.argsort(equal)[::-1][:N_BASES]]
-    far = sum(
-        np.linalg.norm(p.others[list(known)][:, None, :256] - p.others[list(known)][None, :, :256], axis=2)
-        for p in wide[:3]
-    )
-    middle = known[int(np.median(far, axis=1).argmin())]
-    return [*dict.fromkeys((*first, middle))]
-
-
-def _changes(place: Place, base: int, others: list[int]) -> Changes | None:
-    own = place.block.dtype
-    ground = rounding.stored(place.others[base], own)
-    change = place.values - ground
-    allowed = [
-        STEPS * np.maximum(rounding.step(place.values, own), rounding.step(place.values, place.dtypes[i]))
-        for i in others
-    ]
-    if np.count_nonzero(change) < MIN_WEIGHTS // 16:
-        return None
-    order = np.random.default_rng(len(change)).permutation(len(change))
-    return Changes(place.block.tensor, change, place.others[others] - place.others[base], np.stack(allowed), order)
-
-
-def _spike(c: Changes, change: Values, j: int) -> tuple[float, float]:
-    """The largest share of weights that are one multiple of candidate j's change, and the multiple."""
-    told = (change != 0) & (c.allowed[j] < CLEAR * np.abs(c.others[j]))
-    if told.sum() < 32:
-        return 0.0, 0.0
-    ends = np.sort((change[told] + np.array([[-1], [1]]) * c.allowed[j][told]) / c.others[j][told], axis=0)
-    low, high = ends[:, (ends[1] > 0.05) & (ends[0] < 20)]
-    if not len(low):
-        return 0.0, 0.0
-    height, at = _highest(low, high)
-    return height / int(told.sum()), at
-
-
-def _highest(low: Values, high: Values) -> tuple[int, float]:
-    """How many of some intervals share a point at most, and that point."""
-    ends = np.concatenate([low, high])
-    step = np.concatenate([np.ones(len(low)), -np.ones(len(high))])
-    order = np.lexsort((-step, ends))
-    height = np.cumsum(step[order])
-    top = int(height.argmax())
-    return int(height[top]), float((ends[order[top]] + ends[order[min(top + 1, len(ends) - 1)]]) / 2)
-
-
-def _parents(changes: Sequence[Changes], n: int) -> tuple[int, ...]:
-    """The fewest candidates that explain the changes; () where no four do."""
-    spikes = np.array([[_spike(c, c.target, j) for j in range(n)] for c in changes])
-    chance = np.array([[_spike(c, c.target[c.shuffled], j)[0] for j in range(n)] for c in changes])
-    over = np.median(spikes[:, :, 0] - chance, axis=0)
-    likely = [int(j) for j in np.argsort(-over)[:N_LIKELY] if over[j] > SPIKE]
-    for size in range(2, MAX_PARENTS + 1):
-        scored = [(_explained(changes, spikes[:, :, 1], s), s) for s in combinations(likely, size)]
-        best = max(scored, default=(0.0, ()))
-        if best[0] >= EXPLAINED:
-            return best[1]
-    return ()
-
-
-def _explained(changes: Sequence[Changes], multiples: Values, parents: tuple[int, ...]) -> float:
-    """Share of the weights that sums of the parents' changes explain, beyond chance; 0 where a parent is not needed."""
+    """The models with most weights bit-equal to the target's; rows that are equal as a whole were not touched."""
     shares = []
-    for c, factors in zip(changes, multiples, strict=True):
-        allowed = c.allowed[list(parents)].max(axis=0) + 1e-9
-        parts = c.others[list(parents)] * factors[list(parents), None]
-        share = _beyond_chance(c, _sums(parts), allowed)
-        if share == 0:
-            return 0.0
-        shares.append(share)
-    return float(np.median(shares))
+    for k in known:
+        equal = [(rounding.stored(p.others[k], p.block.dtype) == p.values).reshape(p.shape) for p in wide]
+        live = [e[~e.all(axis=1)] for e in equal]
+        n = sum(e.size for e in live)
+        shares.append(sum(float(e.sum()) for e in live) / n if n >= MIN_WEIGHTS else 0.0)
+    order = np.argsort(shares)[::-1][:MAX_BASES]
+    return [known[int(i)] for i in order if shares[int(i)] >= EQUAL]
 
 
-def _beyond_chance(c: Changes, reached: list[Values], allowed: Values) -> float:
-    n = int(np.log2(len(reached)))
-    near = np.array([np.abs(c.target - r) <= allowed for r in reached])
-    only = near[1 : n + 1] & (near.sum(axis=0) == 1)
-    if only.mean(axis=1).min() < ALONE:
-        return 0.0
-    if (near[n + 1 :].any(axis=0) & (near.sum(axis=0) == 1)).mean() < TOGETHER:
-        return 0.0
-    real, chance = (_hits(reached, change, allowed) for change in (c.target, c.target[c.shuffled]))
-    return max(real - chance, 0.0) / max(1 - chance, 0.05)
+def _arithmetics(wide: Sequence[Place], known: Sequence[int]) -> list[bool]:
+    """Whether all may have been rounded to the target's type before they were merged; both where it matters."""
+    own = wide[0].block.dtype
+    finer = {p.dtypes[k] for p in wide for k in known} - {own, "BF16"}
+    return [True, False] if finer and own != "F32" else [True]
 
 
-def _sums(parts: Values) -> list[Values]:
-    """What a weight's change can be: nothing, each parent's part alone, then the sums of several."""
-    subsets = _subsets(len(parts))
-    return [np.zeros(parts.shape[1]), *(parts[s].sum(axis=0) for s in subsets)]
+def _tied(counted: Account) -> bool:
+    """Whether weights with several parents' changes tie the models, and each parent was dropped where it had changed.
+
+    A parent that was never dropped might be made from the merge and the others.
+    """
+    dropped = [counted.none + sum(counted.alone) - own for own in counted.alone]
+    tied = counted.together >= max(TOGETHER, MIN_TOGETHER / counted.telling)
+    return tied and min(dropped) >= DROPPED
 
 
-def _subsets(n: int) -> list[list[int]]:
-    return [list(s) for size in range(1, n + 1) for s in combinations(range(n), size)]
+def _natural(found: Found) -> bool:
+    """Whether some weights are surely the base's, and the parents' changes from it are such as a merge could find."""
+    return found.account.none >= EQUAL and kept.agreement(found.changes, found.reading) < AGREE
 
 
-def _hits(reached: list[Values], change: Values, allowed: Values) -> float:
-    return float(np.any([np.abs(change - r) <= allowed * (1 + i / 4) for i, r in enumerate(reached)], axis=0).mean())
+def _swaps(usable: Sequence[Place], found: Found) -> bool:
+    """Whether some member can be read as a sparse merge of the target and the other members."""
+    members = (found.base, *found.parents)
+    for x in members:
+        rest = [m for m in members if m != x]
+        read = find([_turned(p, x, rest) for p in usable], {i: [i] for i in range(len(members))})
+        if read and read.account.explained >= SWAPPED and _natural(read):
+            return True
+    return False
+
+
+def _turned(place: Place, x: int, rest: list[int]) -> Place:
+    """The place as model x sees it, beside the rest and the target."""
+    return replace(
+        place,
+        block=replace(place.block, dtype=place.dtypes[x]),
+        values=place.others[x],
+        others=np.vstack([place.others[rest], place.values]),
+        names=(*(place.names[r] for r in rest), place.block.tensor),
+        dtypes=(*(place.dtypes[r] for r in rest), place.block.dtype),
+    )

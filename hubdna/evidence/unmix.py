@@ -16,14 +16,14 @@ FOUND_IN = 0.9
 """Share of the target's places that a member must have."""
 
 
-def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = False) -> Mixture | None:
+def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True) -> Mixture | None:
     """Find the models that a model was merged from.
 
     Args:
         target: the model that may be a merge.
         candidates: models of the same origin, at most 64 are looked at; none of them the target.
-        thorough: look for sparse merges (TIES, DARE), too. It takes seconds a model, finds about half of those of the
-            tune families of the zoo, and never says by itself which of the models is the merge.
+        thorough: look for sparse merges (TIES, DARE), too. It takes some hundredths of a second where no model has
+            weights that are bit-equal to the target's, else up to four seconds.
 
     Returns:
         The mixture, or None when no mixture of these gives the target to rounding.
