@@ -1,4 +1,4 @@
-"""unmix(target, candidates): of which models is this one a merge? Layers first, then sums, then sparse sums."""
+"""unmix(target, candidates): of which models is this one a merge? Layers, then sums, sparse sums, signs of more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hubdna.evidence import layers, mixture, sparse
+from hubdna.evidence import hidden, layers, mixture, sparse
 from hubdna.evidence.places import Place, align
 from hubdna.evidence.rounding import stored
 from hubdna.records import Dna, Mixture
@@ -16,7 +16,9 @@ FOUND_IN = 0.9
 """Share of the target's places that a member must have."""
 
 
-def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True) -> Mixture | None:
+def unmix(
+    target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, remarks: bool = False
+) -> Mixture | None:
     """Find the models that a model was merged from.
 
     Args:
@@ -24,9 +26,11 @@ def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True) -> M
         candidates: models of the same origin, at most 64 are looked at; none of them the target.
         thorough: look for sparse merges (TIES, DARE), too. It takes some hundredths of a second where no model has
             weights that are bit-equal to the target's, else up to four seconds.
+        remarks: where nothing was found, look for signs of a merge with a parent that is not among the candidates, for
+            a second or two; `unexplained` is above 0 in such an answer, which is a remark and never an edge.
 
     Returns:
-        The mixture, or None when no mixture of these gives the target to rounding.
+        The mixture, or None when no mixture of these gives the target to rounding and nothing tells of a hidden parent.
     """
     few = candidates[:MAX_CANDIDATES]
     places = align(target, few)
@@ -35,7 +39,9 @@ def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True) -> M
         return None
     built_alike = [i for i in known if _size(few[i]) == _size(target)]
     found = layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
-    return found if found or not thorough else sparse.sparse(places, built_alike, few)
+    if not found and thorough:
+        found = sparse.sparse(places, built_alike, few)
+    return found or (hidden.summed(places, built_alike, few) if remarks else None)
 
 
 def _size(dna: Dna) -> int:

@@ -51,7 +51,8 @@ class Mixture:
         parents: the models that were mixed, largest share first.
         base: the model from which the parents' changes were taken, or None.
         tensors: names of the places.
-        unexplained: share of the change's energy that the members leave unexplained; 0 means rounding.
+        unexplained: share of the changed weights that the members leave unexplained; 0 means rounding. Above 0 another
+            parent is missing from the candidates: a remark, never an edge, and never directed.
         directed: whether only this reading makes sense; False when another of these models may be the mixture.
         layers: of "layers", where each layer comes from, in order; a layer of several models has several entries.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ NOTHING = 0.005
 """A coefficient that counts as zero."""
 CLOSE = 0.01
 Truth = dict[str, Any]
+VIEWS = ("with all", "without its parent", "without all of its parent")
+"""From where a model that is no merge is looked at."""
 
 
 def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
@@ -37,6 +40,32 @@ def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
         row["error"] = _leaves_error(truth, merge, given, same)
         row["right"] = row["error"] <= CLOSE
     return row
+
+
+def hidings(truth: Truth, model: Truth) -> Iterator[tuple[str, set[str]]]:
+    """What to take out of the index before asking again: a name, and the folders."""
+    if "method" not in model:
+        parent = model["parent"]
+        yield VIEWS[0], set()
+        if parent:
+            yield VIEWS[1], {parent}
+            if parent != truth["root"]:
+                yield VIEWS[2], made_from(truth, parent) - {model["id"]}
+        return
+    own = {m["id"] for m in (*truth["members"], *truth["merges"])}
+    for parent in model["parents"]:
+        if parent in own and parent != truth["root"]:
+            yield f"without {parent}", made_from(truth, parent) - {model["id"]}
+
+
+def made_from(truth: Truth, parent: str) -> set[str]:
+    """A model, what was saved along its training, and all that came from these: members and merges."""
+    name = next((m["name"] for m in truth["members"] if m["id"] == parent), "")
+    gone = {parent} | {m["id"] for m in truth["members"] if name and m["along"] == name}
+    for m in (*truth["members"], *truth["merges"]):  # parents come first
+        if gone & set(m.get("sources") or [m.get("parent")]):
+            gone.add(m["id"])
+    return gone
 
 
 def _sources(merge: Truth) -> list[str]:
