@@ -66,6 +66,7 @@ class Change:
         allowed: float64 [d], what rounding may hide of the target's.
         fine: bool [d], the tenth of the weights with the finest steps.
         clear: bool [d], weights whose ratio is told: all three models differ, the candidate by far more than rounding.
+        unmoved: bool [d], where the candidate has the base's weights, but for a type of its own.
     """
 
     start: Values
@@ -74,6 +75,7 @@ class Change:
     allowed: Values
     fine: Bools
     clear: Bools
+    unmoved: Bools
 
     @property
     def stood_still(self) -> tuple[float, float, float]:
@@ -81,7 +83,7 @@ class Change:
         moved = self.fine & (self.allowed < CLEAR * np.abs(self.other))
         own = self.fine & (self.allowed < CLEAR * np.abs(self.target))
         alike = np.abs(self.target - self.other) <= self.allowed
-        return _share(self.target == 0, moved), _share(np.abs(self.other) <= self.allowed, own), _share(alike, own)
+        return _share(self.target == 0, moved), _share(self.unmoved, own), _share(alike, own)
 
 
 def _share(what: Bools, of: Bools) -> float:
@@ -170,18 +172,12 @@ def change(place: Place, base: int, other: int) -> Change:
     ground, there = (rounding.stored(place.others[i], own) for i in (base, other))
     kinds = (own, place.dtypes[other], place.dtypes[base])
     steps = np.max([rounding.step(place.values, kind) for kind in kinds], axis=0)
-    size = np.abs(place.others[base])
-    target, moved = place.values - ground, place.others[other] - place.others[base]
-    allowed = STEPS * steps
+    start = place.others[base]
+    target, moved, allowed = place.values - ground, place.others[other] - start, STEPS * steps
     differ = (target != 0) & (place.values != there) & (there != ground)
-    return Change(
-        place.others[base],
-        target,
-        moved,
-        allowed,
-        size <= np.quantile(size, 0.1),
-        differ & (allowed < CLEAR * np.abs(moved)),
-    )
+    fine = np.abs(start) <= np.quantile(np.abs(start), 0.1)
+    unmoved = np.abs(moved) <= allowed * (place.dtypes[other] != place.dtypes[base])
+    return Change(start, target, moved, allowed, fine, differ & (allowed < CLEAR * np.abs(moved)), unmoved)
 
 
 def _spike(wide: Sequence[Place], base: int, other: int) -> Spike | None:
@@ -228,8 +224,8 @@ def _multiples(changes: Sequence[Change], told: Sequence[Change]) -> tuple[float
         ]
         if np.count_nonzero(agree) >= max(MIN_PLACES, len(told) / 2):
             return tuple(agree)
-    middle = min((at for at in tops if at), key=lambda at: chance(at, told))
-    return tuple(middle if at else 0.0 for at in tops) if chance(middle, told) < CHANCE else ()
+    middle = min((at for at in tops if at), key=lambda at: chance(at, told), default=0.0)
+    return tuple(middle if at else 0.0 for at in tops) if middle and chance(middle, told) < CHANCE else ()
 
 
 def chance(multiple: float, changes: Sequence[Change]) -> float:

@@ -102,7 +102,7 @@ def ask(shelf: Shelf, folder: Path, truth: dict[str, Any], model: dict[str, Any]
     """What unmix says of one model, and how far it is from the truth."""
     dna = shelf.dnas[str(folder)]
     candidates = shelf.candidates(dna)
-    found = unmix(dna, candidates, thorough=True)
+    found = unmix(dna, candidates, remarks=True)
     row = {k: model.get(k) for k in ("name", "method", "stored")} | {"candidates": len(candidates)}
     row["answer"] = _answer(found)
     return row | (merges_truth.score(truth, model, found) if "method" in model else {})
@@ -118,7 +118,7 @@ def ask_hidden(shelf: Shelf, folder: Path, model: dict[str, Any], gone: set[str]
     """What unmix says when some folders of the family are in no index."""
     dna = shelf.dnas[str(folder)]
     left = [c for c in shelf.candidates(dna) if Path(c.ref.repo_id).name not in gone]
-    found = unmix(dna, left, thorough=True)
+    found = unmix(dna, left, remarks=True)
     named = [] if found is None else [Path(m.ref.repo_id).name for m in found.parents]
     row = {k: model.get(k) for k in ("name", "method", "stored")} | {"hidden": len(gone), "candidates": len(left)}
     return row | {"answer": _answer(found), "named": named}
