@@ -16,9 +16,7 @@ FOUND_IN = 0.9
 """Share of the target's places that a member must have."""
 
 
-def unmix(
-    target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, remarks: bool = False
-) -> Mixture | None:
+def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, remarks: bool = False) -> Mixture | None:
     """Find the models that a model was merged from.
 
     Args:

@@ -14,7 +14,7 @@ merge; where shares differ between tensors it is the median over these. Interval
 
 Bar, on the test families: linear, task arithmetic, SLERP, model stock: all right, no share off by more than 0.01.
 Passthrough of two models or more: every map of layers exact. No model that is no merge is called one. The methods that
-keep a part of each change (TIES, DARE, DELLA, breadcrumbs) are listed: answers to them are open ones.
+keep a part of each change (TIES, DARE, DELLA, breadcrumbs) are listed.
 
 Then parents are hidden. Each merge is asked about again for each of its parents, without that parent, without its
 copies, casts and all that came from it, and without the merges that hold any of these; each model that is no merge is
@@ -56,6 +56,7 @@ FAMILIES = ("tune-64-a", "tune-64-b", "tune-96", "test-64-a", "test-64-b", "test
 PAIRS = ("decoder-128-s0", "decoder-128-s1", "decoder-96-s0", "decoder-96-s1")
 LINEAR = ("linear", "task_arithmetic", "slerp", "model_stock")
 PARTLY = ("ties", "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties")
+CALLED = ("linear", "layers", "sparse")
 ALARMS, FALSE = 0.95, 0.02
 ASKED = 96
 """Models that the index is asked for; those of another origin among them are dropped."""
@@ -206,7 +207,7 @@ def report_hidden(split: str, rows: dict[str, Any]) -> bool:
     lines = [_hidden_line(name, some) for name, some in groups.items()]
     header = ["what was asked", "n", "alarm", "interval", "called", "open", "none"]
     board.table(f"{split}: without one of the parents", header, lines)
-    called = [r["name"] for r in rows.values() if r["answer"] in ("linear", "layers", "sparse")]
+    called = [r["name"] for r in rows.values() if r["answer"] in CALLED]
     false = [r["name"] for some in others.values() for r in some if r["answer"] == "alarm"]
     print("called:", ", ".join(called) or "none", "| false alarms:", ", ".join(false) or "none")
     partly = groups["all that keep a part"]
@@ -217,9 +218,7 @@ def report_hidden(split: str, rows: dict[str, Any]) -> bool:
 def _hidden_line(name: str, some: list[dict[str, Any]]) -> list[object]:
     alarms = sum(r["answer"] == "alarm" for r in some)
     low, high = board.interval(alarms, len(some), 0.95)
-    called, left_open, none = (
-        sum(r["answer"] in a for r in some) for a in (("linear", "layers"), ("open",), ("none",))
-    )
+    called, left_open, none = (sum(r["answer"] in a for r in some) for a in (CALLED, ("open",), ("none",)))
     return [name, len(some), alarms, f"{low:.2f}-{high:.2f}", called, left_open, none]
 
 
