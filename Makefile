@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint evidence seed clean
+.PHONY: demo test lint chromium evidence seed clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "hubdna needs Python 3.11 or newer, found " + sys.version'
@@ -20,8 +20,15 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint                ## lint, types, tests
+test: lint chromium       ## lint, types, tests
 	$(BIN)/python -m pytest
+
+# Reports in HTML are opened in Chromium; without it, or without the right to install it, these tests are skipped.
+chromium:                 ## Debian's Chromium and its driver, when they are missing and root asks
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing Chromium ..." && apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium chromium-driver >/dev/null; } || \
+	echo "Chromium is not installed: the tests that open HTML reports will be skipped"
 
 evidence: $(VENV)/.ready  ## run the boards and write docs/evidence.md
 	$(BIN)/python scripts/evidence.py

@@ -15,6 +15,7 @@ from hubdna.evidence.places import MIN_ALIKE
 from hubdna.lineage import Kin, family
 from hubdna.models import Loaded, Loader
 from hubdna.records import (
+    Audit,
     Claim,
     Dna,
     Family,
@@ -63,10 +64,12 @@ class KeepingLoader(Loader):
         found = self._kept.get(ref)
         return found.dna if found else None
 
-    def forget(self) -> None:
-        """Let everything go."""
+    def painting(self, asked: ModelRef, audit: Audit, index: IndexDir) -> Painting:
+        """The painting of a model that was audited just now; then everything that was kept is let go."""
+        picture = try_to_paint(audit.ref, self.kept(asked), audit.matches, index, self.rows)
         self._kept.clear()
         self._rows.clear()
+        return picture
 
 
 def paint(dna: Dna, matches: Sequence[Match], index: IndexDir, rows: Rows | None = None) -> Painting:
@@ -133,8 +136,9 @@ def state(one: LayerEvidence, verdict: Verdict) -> LayerState:
 
     Returns:
         "same": all that was compared is equal bit for bit. "shared": its test passes the line of a common origin.
-        "alike": no test could be run, and its exact weights correlate; said of relatives only. "open": between the
-        lines. "none": tested, and a correlation of 0.3 would have shown. "untested": too little, or disguised.
+        "alike": no test could be run, and its exact weights correlate; "unlike": they do not. Both are said of
+        relatives only. "open": between the lines. "none": tested, and a correlation of 0.3 would have shown.
+        "untested": too little, or disguised.
     """
     related = verdict.origin in ("identical", "common")
     if one.log10_p is not None and one.log10_p <= COMMON_LOG10_P:
@@ -142,7 +146,7 @@ def state(one: LayerEvidence, verdict: Verdict) -> LayerState:
     if one.log10_p is None:
         if not related or not one.n_weights:
             return "untested"
-        return "same" if one.equal else "alike" if (one.resemblance or 0.0) >= MIN_ALIKE else "untested"
+        return "same" if one.equal else "alike" if (one.resemblance or 0.0) >= MIN_ALIKE else "unlike"
     if one.log10_p <= NO_EVIDENCE_LOG10_P:
         return "open"
     weak = one.detectable is None or one.detectable > MAX_DETECTABLE

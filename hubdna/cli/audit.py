@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hubdna.models import Loader
+    from hubdna.painting import KeepingLoader
     from hubdna.records import Audit, ModelRef, Painting
-    from hubdna.store import IndexDir
 
 EXAMPLES = "Examples: hubdna audit org/name --index DIR --fail-on warning | hubdna audit ./model --fix"
 
@@ -63,7 +63,6 @@ def audit(
     from hubdna.audit import Auditor
     from hubdna.cli.reports import writer
     from hubdna.models import Loader
-    from hubdna.painting import KeepingLoader
     from hubdna.records import ModelRef
     from hubdna.report import text
     from hubdna.seed import describe, foundations, open_index
@@ -71,14 +70,17 @@ def audit(
     models = [ModelRef.parse(ref) for ref in refs]
     _check_fix(models, fix, create_pr, format, output)
     console = Console(stderr=True, quiet=quiet)
-    painted = format is AuditFormat.html
-    loader = (KeepingLoader if painted else Loader)(endpoint, token, read.value)
+    painter = _keeping(endpoint, token, read) if format is AuditFormat.html else None
+    loader = painter or Loader(endpoint, token, read.value)
     pictures: list[Painting] = []
     written = writer(format, lambda: loader.hub.endpoint, pictures)
     with open_index(index) as store:
         auditor = Auditor(store, loader, frozenset(foundations()))
-        audits = track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True)
-        done = [_painted(*one, pictures, loader, store) for one in zip(audits, models, strict=True)]
+        done: list[Audit] = []
+        for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):
+            if painter:
+                pictures.append(painter.painting(models[len(done)], audit, store))
+            done.append(audit)
         console.print(f"Looked in {describe(store)}.", highlight=False, markup=False)
     if not fix or output is not None:
         write(output, written(done)) if written else write_text(output, text.audits(done))
@@ -94,14 +96,10 @@ def audit(
     raise typer.Exit(3 if unread or unfixed else 1 if worst else 0)
 
 
-def _painted(audit: Audit, asked: ModelRef, pictures: list[Painting], loader: Loader, store: IndexDir) -> Audit:
-    """Add the painting of an audited model to the others, where the loader kept what it is made of."""
-    from hubdna.painting import KeepingLoader, try_to_paint
+def _keeping(endpoint: str | None, token: str | None, read: Read) -> KeepingLoader:
+    from hubdna.painting import KeepingLoader  # brings family trees along, which only a page needs
 
-    if isinstance(loader, KeepingLoader):
-        pictures.append(try_to_paint(audit.ref, loader.kept(asked), audit.matches, store, loader.rows))
-        loader.forget()
-    return audit
+    return KeepingLoader(endpoint, token, read.value)
 
 
 def _check_fix(models: list[ModelRef], fix: bool, create_pr: bool, format: AuditFormat, output: Path | None) -> None:

@@ -10,7 +10,7 @@ from hubdna.records.evidence import Verdict
 from hubdna.records.lineage import Family, Mixture
 from hubdna.records.models import ModelRef
 
-LayerState = Literal["same", "shared", "alike", "open", "none", "untested"]
+LayerState = Literal["same", "shared", "alike", "open", "none", "unlike", "untested"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,12 @@ MEANINGS: dict[LayerState, str] = {
     "alike": "resembles it; no test could be run here, so there is no p-value",
     "open": "undecided: between the lines of the test",
     "none": "matches none: tested, and a correlation of 0.3 would have shown",
+    "unlike": "resembles none; no test could be run here",
     "untested": "not tested: too little to test, or disguised",
 }
 _SAYS: dict[LayerState, str] = {
     "same": "equal bits", "shared": "shares its origin", "alike": "resembles, no test", "open": "undecided",
-    "none": "matches none", "untested": "not tested",
+    "none": "matches none", "unlike": "resembles none, no test", "untested": "not tested",
 }  # fmt: skip
 _VIEWS = {"rows": "by their weights", "response": "by their response to the same inputs"}
 
@@ -103,6 +104,8 @@ def _leftover(picture: Painting) -> Iterator[str]:
         yield f"{_layers(k)} match{'es' if k == 1 else ''} none: trained anew, or from elsewhere."
     if k := rest["open"]:
         yield f"{_layers(k)} {'is' if k == 1 else 'are'} undecided."
+    if k := rest["unlike"]:
+        yield f"{_layers(k)} resemble{'s' if k == 1 else ''} none, without a test."
     if k := rest["untested"]:
         yield f"{_layers(k)} could not be tested."
 
@@ -121,7 +124,7 @@ def _state(picture: Painting, layer: int) -> LayerState:
     if owner is not None:
         return picture.relatives[owner].states[layer]
     states = {p.states[layer] for p in picture.relatives}
-    return "open" if "open" in states else "none" if "none" in states else "untested"
+    return next((state for state in ("open", "none", "unlike") if state in states), "untested")
 
 
 def _paid(picture: Painting) -> str:
@@ -155,7 +158,7 @@ def _row(picture: Painting, i: int, label: str, letters: str) -> str:
     elif not picture.relatives:
         bar, who = _frame(), "-"
     elif owner is None:
-        bar, who = _hole(state), {"none": "none", "open": "?"}.get(state, "-")
+        bar, who = _hole(state), {"none": "none", "unlike": "none", "open": "?"}.get(state, "-")
     else:
         bar = _single(letters[owner], alike or 0.0, state)
         who = letters[owner] + (" =" if state == "same" else "")
@@ -199,9 +202,9 @@ def _single(letter: str, alike: float, state: LayerState) -> str:
 
 
 def _hole(state: LayerState) -> str:
-    words = {"none": "matches none", "open": "undecided", "untested": "not tested"}[state]
+    words = {"none": "matches none", "unlike": "resembles none", "open": "undecided", "untested": "not tested"}[state]
     frame = '<rect class="hole" x="1" y="1" width="99.5%" height="18" rx="3"/>'
-    fill = "" if state == "none" else _piece("gap", 0, 100, HEIGHT if state == "open" else 4)
+    fill = "" if state in ("none", "unlike") else _piece("gap", 0, 100, HEIGHT if state == "open" else 4)
     return frame * (state != "untested") + fill + f'<text class="quiet" x="1%" y="14">{words}</text>'
 
 
@@ -277,7 +280,9 @@ def _swatch(inner: str) -> str:
 def _sample(state: LayerState) -> str:
     full = {"same": 20, "shared": 20, "alike": 10, "open": 20, "untested": 4}.get(state)
     fill = "" if full is None else _piece("gap", 0, 100, full)
-    frame = '<rect class="hole" x="1" y="1" width="44" height="18" rx="3"/>' if state in ("none", "open") else ""
+    frame = (
+        '<rect class="hole" x="1" y="1" width="44" height="18" rx="3"/>' if state in ("none", "unlike", "open") else ""
+    )
     return frame + fill + {"same": _letter("=", 35), "open": _letter("?", 38)}.get(state, "")
 
 

@@ -1,6 +1,7 @@
 """A painting shows at a glance what was done to a model: one pattern, a mixture, blocks, a hole, nothing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hubdna.report.painting import painting, summary
 from hubdna.search import retest
 
 BASE = net(1)
+ATTENTION = "layers.0.attn.q_proj.weight"
 LEFT, RIGHT, OTHER = tuned(BASE, 2), tuned(BASE, 3), tuned(BASE, 4)
 
 
@@ -63,6 +65,21 @@ def test_a_layer_that_was_trained_anew_is_a_hole(shelf: Shelf) -> None:
     assert states(picture) == ["lab/base", "lab/base", "none", "lab/base"]
     assert bars(picture)[2] == set() and "matches none" in drawn(picture).text
     assert "1 layer matches none: trained anew, or from elsewhere." in summary(picture)
+
+
+def test_what_cannot_be_tested_is_told_by_its_exact_weights(tmp_path: Path) -> None:
+    """Attention has no units to relabel: kept it is "alike" or equal, taken from elsewhere it is "unlike"."""
+    end, elsewhere = ({"end.q_proj.weight": w} for w in (net(20)[ATTENTION], net(21)[ATTENTION]))
+    shelf = Shelf(tmp_path)
+    shelf.put("lab/base", BASE | end)
+    said = {}
+    for name, last in {"kept": end, "tuned": tuned(end, 22), "swapped": elsewhere}.items():
+        picture = shelf.audit(tuned(BASE, 23, 0.05) | last)[1]
+        said[name] = picture.relatives[0].states[picture.layers.index("end.q_proj")]
+        assert picture.relatives[0].layers[picture.layers.index("end.q_proj")].log10_p is None
+    shelf.index.close()
+    assert said == {"kept": "same", "tuned": "alike", "swapped": "unlike"}
+    assert "1 layer resembles none, without a test." in summary(picture) and "resembles none" in drawn(picture).text
 
 
 def test_an_independent_model_is_empty_and_says_so(shelf: Shelf) -> None:
