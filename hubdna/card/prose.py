@@ -11,12 +11,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hubdna.card.front import read_front
 from hubdna.errors import CardError
 
 MAX_SENTENCE = 400
 """Characters; longer ones are no sentences."""
+MAX_PROSE = 200_000
+"""Characters of a card that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def _sentences(card: str) -> Iterator[Statement]:
 def _prose(card: str) -> Iterator[tuple[int, str]]:
     """Numbered lines of the body; what is no running text is blank, and list items and headings stand alone."""
     skip, fence = _front_lines(card), None
-    for number, line in enumerate(card.splitlines(), 1):
+    for number, line in enumerate(card[:MAX_PROSE].split("\n"), 1):
         opened = _FENCE.match(line)
         if opened and (fence is None or opened[1].startswith(fence)):
             fence = opened[1] if fence is None else None
@@ -119,7 +122,7 @@ def _front_lines(card: str) -> int:
     try:
         front = read_front(card)
     except CardError:  # it opens a block and never closes it: all of it may be YAML
-        return len(card.splitlines())
+        return MAX_PROSE
     return front.line if front else 0
 
 
@@ -134,7 +137,7 @@ def _cut(paragraph: list[tuple[int, str]]) -> Iterator[Statement]:
         return
     text = "\n".join(line for _, line in paragraph)
     starts = [0, *(m.end() for m in _END.finditer(text)), len(text)]
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         sentence = text[start:end]
         if sentence.strip():
             lead = start + len(sentence) - len(sentence.lstrip())

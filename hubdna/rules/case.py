@@ -16,8 +16,8 @@ from hubdna.records import CardPatch, Claim, Mark, Match, Mixture, ModelRef, Sev
 from hubdna.verdict import SEED_SIMILARITY
 
 BaseState = Literal["there", "renamed", "gated", "gone", "no-name", "itself", "unread"]
-"""What a declared base is on the Hub. `gone` may also be private to somebody else: the Hub does not say which; `unread`:
-nobody asked, or the Hub gave no answer."""
+"""What a declared base is on the Hub. `gone` may also be private to somebody else: the Hub does not say which.
+`unread`: nobody asked, or the Hub gave no answer."""
 Support = Literal["confirmed", "declared", "likely"]
 
 
