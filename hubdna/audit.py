@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from hubdna.card import claim_of_data, read_claim
+from hubdna.config import Config
 from hubdna.errors import CardError, HubdnaError, NotFoundError, UsageError
 from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loaded, Loader
@@ -30,12 +32,14 @@ class Auditor:
         loader: reads models that the index does not hold, and cards.
         foundations: models that most descend from (the recipe's list).
         k: relatives listed.
+        config: which rules speak, how loudly, and what is ignored.
     """
 
     index: IndexDir
     loader: Loader
     foundations: frozenset[str] = frozenset()
     k: int = 10
+    config: Config = field(default_factory=Config)
     bases: dict[str, frozenset[str]] = field(init=False)
     _read: dict[str, Dna] = field(init=False, default_factory=dict)
 
@@ -48,10 +52,11 @@ class Auditor:
 
     def audit(self, refs: Iterable[ModelRef]) -> Iterator[Audit]:
         """Audit models one by one; what could not be done is in `skipped`, never an exception."""
-        origin = provenance(self.index)
+        origin = replace(provenance(self.index), configuration=self.config.changes)
+        today = date.fromisoformat(origin.date)
         for ref in refs:
             try:
-                yield replace(self._audit_one(ref), provenance=origin)
+                yield replace(self.config.apply(self._audit_one(ref), today), provenance=origin)
             except HubdnaError as error:
                 yield Audit(ref, Claim(), (), (), origin, (Skipped(str(ref), str(error)),))
             except Exception as error:  # a defect of ours, met by one model, must not cost the others their audit

@@ -53,9 +53,13 @@ def describe(index: IndexDir) -> str:
 
 def provenance(index: IndexDir) -> Provenance:
     """What anyone needs to repeat what was found in an index."""
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     n = sum(1 for _ in index.entries())
-    return Provenance(index.digest(), str(index.path), n, SCHEME, __version__, today)
+    return Provenance(index.digest(), str(index.path), n, SCHEME, __version__, today().isoformat())
+
+
+def today() -> datetime.date:
+    """The day on which something was found, the same all over the world: in UTC."""
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def foundations(recipe: Path | None = None) -> tuple[str, ...]:

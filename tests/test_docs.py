@@ -1,10 +1,11 @@
 """The documents say what the program says: outputs, help, links, numbers. `python tests/test_docs.py` rewrites them.
 
-Three markers are understood, each followed by a fenced block that belongs to this file:
+Four markers are understood, each followed by a fenced block that belongs to this file:
 
     <!-- run: hubdna ... -->    standard output of the command, against the demo's local Hub; below the command itself,
                                 unless the block is in another language than `console`
     <!-- help: search -->       `hubdna search --help`
+    <!-- file: NAME -->         a file that the commands below it find in their folder
     <!-- python -->             code that must run; a following <!-- python output --> block holds what it prints
 """
 
@@ -34,7 +35,7 @@ from hubdna.dna.read import SCHEME
 from hubdna.hub import Hub
 from hubdna.localhub import LocalHub
 from hubdna.localhub.faults import Kind
-from hubdna.rules import RULES
+from hubdna.rules import RULES, severities
 from hubdna.store import IndexDir
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +47,7 @@ WRITTEN_BY_A_SCRIPT = {ROOT / "docs" / "evidence.md"}
 OURS = [page for page in PAGES if page not in WRITTEN_BY_A_SCRIPT]
 TERMINAL = {"COLUMNS": "110", "TERMINAL_WIDTH": "110", "TERM": "dumb", "NO_COLOR": "1"}
 
-_BLOCK = re.compile(r"<!-- (run|help|python|python output)(?:: (.*?))? -->\n```(\w+)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (run|help|file|python|python output)(?:: (.*?))? -->\n```(\w+)\n(.*?)```", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _HUB_COMMANDS = ("dna", "compare", "search", "lineage", "audit", "crawl")
@@ -121,7 +122,10 @@ def rewritten(text: str, shell: Shell) -> str:
         nonlocal printed
         kind, what, language, old = found.groups()
         marker = f"{kind}: {what}" if what else kind
-        if kind == "run":
+        if kind == "file":
+            body = old
+            (shell.folder / what).write_text(old)
+        elif kind == "run":
             body = (f"$ {what}\n" if language == "console" else "") + shell.run(what)
         elif kind == "help":
             body = shell.run(f"{what} --help")
@@ -183,6 +187,12 @@ def test_every_rule_has_a_page_and_is_listed() -> None:
     for rule in RULES:
         assert f"[{rule}]({rule}.md)" in listed
         assert (ROOT / "docs" / "rules" / f"{rule}.md").read_text().startswith(f"# {rule}")
+
+
+def test_the_list_of_rules_gives_their_severities() -> None:
+    listed = (ROOT / "docs" / "rules" / "README.md").read_text()
+    cells = {rule: re.search(rf"^\| \[{rule}\].* \| (.*) \|$", listed, re.MULTILINE)[1] for rule in RULES}
+    assert {rule: tuple(re.findall("`(\\w+)`", cell)) for rule, cell in cells.items()} == severities()
 
 
 JSON_REPORTS = {

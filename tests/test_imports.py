@@ -15,7 +15,7 @@ LAYERS = [
     {"sources", "dna", "evidence", "verdict", "card", "report"},
     {"hub", "store"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
-    {"rules", "audit", "fix"},
+    {"config", "rules", "audit", "fix"},
     {"demo", "cli", "__main__"},
 ]
 """From the ground up; modules of one layer may import each other, without cycles."""

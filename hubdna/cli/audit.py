@@ -11,8 +11,10 @@ import typer
 
 from hubdna.cli.options import (
     AuditFormat,
+    ConfigOption,
     Endpoint,
     IndexOption,
+    NoConfig,
     Output,
     Quiet,
     Read,
@@ -51,6 +53,8 @@ def audit(
     format: Annotated[AuditFormat, typer.Option("--format", help="What the report looks like.")] = AuditFormat.text,
     output: Output = None,
     quiet: Quiet = False,
+    config: ConfigOption = None,
+    no_config: NoConfig = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write the suggested patches; print what was changed.")] = False,
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="With --fix: for models on the Hub, open pull requests.")
@@ -61,27 +65,30 @@ def audit(
     from rich.progress import track
 
     from hubdna.audit import Auditor
+    from hubdna.cli.configs import configured
     from hubdna.cli.reports import writer
     from hubdna.models import Loader
     from hubdna.records import ModelRef
     from hubdna.report import text
-    from hubdna.seed import describe, foundations, open_index
+    from hubdna.seed import describe, foundations, open_index, today
 
     models = [ModelRef.parse(ref) for ref in refs]
     _check_fix(models, fix, create_pr, format, output)
+    settings = configured(config, no_config)
     console = Console(stderr=True, quiet=quiet)
     painter = _keeping(endpoint, token, read) if format is AuditFormat.html else None
     loader = painter or Loader(endpoint, token, read.value)
     pictures: list[Painting] = []
     written = writer(format, lambda: loader.hub.endpoint, pictures)
-    with open_index(index) as store:
-        auditor = Auditor(store, loader, frozenset(foundations()))
+    with open_index(index or settings.index) as store:
+        auditor = Auditor(store, loader, frozenset(foundations()), config=settings)
         done: list[Audit] = []
         for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):
             if painter:
                 pictures.append(painter.painting(models[len(done)], audit, store))
             done.append(audit)
-        console.print(f"Looked in {describe(store)}.", highlight=False, markup=False)
+        for line in (f"Looked in {describe(store)}.", *settings.describe(today())):
+            console.print(text.clean(line), highlight=False, markup=False, soft_wrap=True)
     if not fix or output is not None:
         write(output, written(done)) if written else write_text(output, text.audits(done))
     unfixed = [audit for audit in done if not _fixed(audit, loader, console)] if fix else []

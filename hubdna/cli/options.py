@@ -59,6 +59,13 @@ ReadOption = Annotated[Read, typer.Option(help="How much to read: 4 MB, 16 MB, o
 FormatOption = Annotated[Format, typer.Option("--format", help="What the report looks like.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report there instead of stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Configuration (default: the nearest hubdna.toml or pyproject.toml).", metavar="FILE"
+    ),
+]
+NoConfig = Annotated[bool, typer.Option("--no-config", help="Read no configuration.")]
 IndexOption = Annotated[
     Path | None, typer.Option("--index", help="Index directory (default: yours, else the shipped seed).", metavar="DIR")
 ]

@@ -1,19 +1,61 @@
-"""`hubdna rules`: what an audit looks for."""
+"""`hubdna rules`: what an audit looks for, and what the configuration makes of it."""
 
 from __future__ import annotations
 
-from hubdna.cli.options import Format, FormatOption, emit
+from typing import TYPE_CHECKING, Any
+
+from hubdna.cli.options import ConfigOption, Format, FormatOption, NoConfig, emit
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from hubdna.config import Config
 
 EXAMPLES = "Example: hubdna rules"
 
 
-def rules(format: FormatOption = Format.text) -> None:
-    """List the audit rules; each has a page in docs/rules."""
+def rules(format: FormatOption = Format.text, config: ConfigOption = None, no_config: NoConfig = False) -> None:
+    """List the audit rules: what each says, how gravely, its page in docs/rules, and what is configured."""
+    from hubdna.cli.configs import configured
+    from hubdna.report import json
+
+    settings = configured(config, no_config)
+    rows = _rows(settings)
+    used = None if settings.path is None else str(settings.path)
+    emit(format, None, lambda: _said(rows, used), lambda: json.table("hubdna.rules/1", rows, configuration=used))
+
+
+def _rows(settings: Config) -> list[dict[str, Any]]:
+    from hubdna.rules import severities, stories
+
+    grave = severities()
+    return [
+        {
+            "rule": rule,
+            "about": about,
+            "severities": list(grave[rule]),
+            "page": f"docs/rules/{rule}.md",
+            "configured": settings.levels.get(rule),
+            "n_ignored": sum(entry.rule == rule for entry in settings.ignores),
+        }
+        for rule, about in stories().items()
+    ]
+
+
+def _said(rows: list[dict[str, Any]], used: str | None) -> Text:
     from rich.text import Text
 
-    from hubdna.report import json
-    from hubdna.rules import stories
+    from hubdna.report.text import clean
 
-    rows = [{"rule": r, "about": about, "page": f"docs/rules/{r}.md"} for r, about in stories().items()]
-    said = "\n".join(f"{r['rule']}  {r['about']}" for r in rows)
-    emit(format, None, lambda: Text(said), lambda: json.table("hubdna.rules/1", rows))
+    lines = [line for row in rows for line in _about(row)]
+    return Text("\n".join([*lines, *([] if used is None else [f"Configured by {clean(used)}."])]))
+
+
+def _about(row: dict[str, Any]) -> list[str]:
+    level, n = row["configured"], row["n_ignored"]
+    set_to = {None: "", "off": "; switched off"}.get(level, f"; configured: at most {level}")
+    ignored = f"; {n} entr{'y' if n == 1 else 'ies'} to ignore" if n else ""
+    return [
+        f"{row['rule']}  {row['about']}",
+        f"       {' or '.join(row['severities'])}{set_to}{ignored}; {row['page']}",
+    ]

@@ -5,7 +5,18 @@
 *Parent* means one edge, *ancestor* the closure of edges, *origin* common descent without a direction.
 """
 
-from hubdna.records.audit import Audit, CardEdit, CardPatch, Claim, Finding, Fix, IndexInfo, Provenance, Severity
+from hubdna.records.audit import (
+    Audit,
+    CardEdit,
+    CardPatch,
+    Claim,
+    Finding,
+    Fix,
+    Ignored,
+    IndexInfo,
+    Provenance,
+    Severity,
+)
 from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
@@ -43,6 +54,7 @@ __all__ = [
     "Finding",
     "Fix",
     "Gene",
+    "Ignored",
     "IndexInfo",
     "Kind",
     "LayerEvidence",

@@ -86,6 +86,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """A finding that the user's configuration sets aside: why, and the last day of that (`2027-01-31`), if any."""
+
+    finding: Finding
+    reason: str
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """An index at a glance."""
 
@@ -101,7 +110,10 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What anyone needs to repeat an audit."""
+    """What anyone needs to repeat an audit.
+
+    `configuration` tells what the user's configuration changed about the rules: `HD003=off`, `HD001=info`.
+    """
 
     index_digest: str
     index_location: str
@@ -109,6 +121,7 @@ class Provenance:
     scheme: str
     version: str
     date: str
+    configuration: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +134,4 @@ class Audit:
     findings: tuple[Finding, ...]
     provenance: Provenance | None
     skipped: tuple[Skipped, ...] = field(default=())
+    ignored: tuple[Ignored, ...] = ()

@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from typing import Any
 
-from hubdna.records import Audit, Finding, Skipped
+from hubdna.records import Audit, Finding, Ignored, Skipped
 from hubdna.report.text import clean
 
 COLUMNS = (
     "model", "sha", "outcome", "rule", "severity", "line", "message", "evidence", "suggestion", "base_models",
-    "license", "index_digest", "n_models", "scheme", "version", "date",
+    "license", "index_digest", "n_models", "scheme", "version", "date", "configuration",
+    "ignored_because", "ignored_until",
 )  # fmt: skip
-"""`outcome` is `finding`, `clean` or `skipped`."""
+"""`outcome` is `finding`, `ignored`, `clean` or `skipped`."""
 
 _FORMULA = re.compile("(^|[,;] ?)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
 """Also behind the separators, one of which starts a cell in countries with a decimal comma, and at full width."""
@@ -45,8 +46,9 @@ def cell(value: object) -> str:
 
 def _rows(audit: Audit) -> Iterator[dict[str, Any]]:
     yield from (_finding(finding) for finding in audit.findings)
+    yield from (_ignored(one) for one in audit.ignored)
     yield from (_skipped(one) for one in audit.skipped)
-    if not audit.findings and not audit.skipped:
+    if not audit.findings and not audit.skipped and not audit.ignored:
         yield {"outcome": "clean"}
 
 
@@ -56,6 +58,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "message": finding.message, "evidence": "; ".join(finding.evidence),
         "suggestion": finding.patch and finding.patch.reason,
     }  # fmt: skip
+
+
+def _ignored(one: Ignored) -> dict[str, Any]:
+    why = {"outcome": "ignored", "ignored_because": one.reason, "ignored_until": one.until}
+    return _finding(one.finding) | why
 
 
 def _skipped(one: Skipped) -> dict[str, Any]:
@@ -68,5 +75,5 @@ def _common(audit: Audit) -> dict[str, Any]:
     row |= {"base_models": "; ".join(claim.base_models)}
     if made is not None:
         row |= {"index_digest": made.index_digest, "n_models": made.n_models, "scheme": made.scheme}
-        row |= {"version": made.version, "date": made.date}
+        row |= {"version": made.version, "date": made.date, "configuration": "; ".join(made.configuration)}
     return row

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from hubdna.errors import MissingExtraError
-from hubdna.records import Audit, Finding, Match, ModelRef, Provenance
+from hubdna.records import Audit, Finding, Ignored, Match, ModelRef, Provenance
 from hubdna.report.places import PUBLIC_HUB, card_path, hub_address, purl, quote
 from hubdna.report.text import clean, skipped
 from hubdna.report.wording import evidence_lines
@@ -61,6 +61,7 @@ def _metadata(made: Provenance | None) -> dict[str, Any]:
             _property("index-digest", made.index_digest),
             _property("index-models", made.n_models),
             _property("scheme", made.scheme),
+            *(_property("configured", change) for change in made.configuration),
         ],
     }
 
@@ -120,6 +121,9 @@ def _properties(audit: Audit) -> Iterator[dict[str, str]]:
         yield from _relative(match)
     for n, finding in enumerate(audit.findings, 1):
         yield from _found(f"finding:{n}", finding)
+    for n, aside in enumerate(audit.ignored, 1):
+        yield from _found(f"ignored:{n}", aside.finding)
+        yield from _set_aside(f"ignored:{n}", aside)
     yield from (_property("skipped", skipped(one)) for one in audit.skipped)
 
 
@@ -140,6 +144,12 @@ def _found(key: str, finding: Finding) -> Iterator[dict[str, str]]:
     values = {"rule": finding.rule_id, "severity": finding.severity, "line": finding.line, "message": finding.message}
     yield from (_property(f"{key}:{name}", value) for name, value in values.items() if value is not None)
     yield from (_property(f"{key}:evidence", line) for line in finding.evidence)
+
+
+def _set_aside(key: str, one: Ignored) -> Iterator[dict[str, str]]:
+    yield _property(f"{key}:reason", one.reason)
+    if one.until:
+        yield _property(f"{key}:until", one.until)
 
 
 def _property(name: str, value: object) -> dict[str, str]:

@@ -13,7 +13,7 @@ from hubdna.report.forest import MEANINGS, Layout, Line, lay_out, line
 from hubdna.report.html_page import esc, facts, name, page, table
 from hubdna.report.html_style import DEFINITIONS
 from hubdna.report.painting import painting, unmet
-from hubdna.report.text import clean, cost, direction, headline, skipped
+from hubdna.report.text import clean, cost, direction, headline, ignored, skipped
 from hubdna.report.wording import evidence_lines, explain
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -24,6 +24,8 @@ def audits(results: Iterable[tuple[Audit, Painting]]) -> str:
     done = list(results)
     found = [f.severity for audit, _ in done for f in audit.findings]
     counts = ", ".join(f"{found.count(severity)} {severity}" for severity in _SEVERITIES)
+    n_ignored = sum(len(audit.ignored) for audit, _ in done)
+    counts += f", {n_ignored} ignored" if n_ignored else ""
     head = [f"<h1>Audit of {_number(len(done), 'model')}</h1>", f'<p class="say">{counts}</p>']
     if len(done) > 1:
         links = (f'<li><a href="#m{i}">{name(a.ref)}</a> {_short(a)}</li>' for i, (a, _) in enumerate(done))
@@ -80,6 +82,7 @@ def _section(at: str, audit: Audit, picture: Painting) -> Iterator[str]:
     if not unread:
         yield "<h3>Findings</h3>"
         yield _findings(audit) if audit.findings else f"<p>{_nothing(audit)}</p>"
+        yield from (f'<p class="soft">Ignored: {esc(ignored(one))}</p>' for one in audit.ignored)
         yield "<h3>Ancestry painting</h3>"
         yield painting(picture, _links(at, audit.matches, picture))
         yield from _graph(at, audit, picture)
@@ -91,6 +94,8 @@ def _section(at: str, audit: Audit, picture: Painting) -> Iterator[str]:
 
 
 def _nothing(audit: Audit) -> str:
+    if audit.ignored:
+        return "No finding but what is ignored."
     return "Nothing to report." if not audit.skipped else "No finding; see above for what was skipped."
 
 
@@ -169,7 +174,7 @@ def _short(audit: Audit) -> str:
     if any(s.subject == str(audit.ref) for s in audit.skipped):
         return '<span class="warning">skipped</span>'
     said = ", ".join(f'<span class="{s}">{found.count(s)} {s}</span>' for s in _SEVERITIES if s in found)
-    return said or '<span class="soft">nothing to report</span>'
+    return said or f'<span class="soft">{"ignored" if audit.ignored else "nothing to report"}</span>'
 
 
 def _capital(text: str) -> str:
@@ -195,5 +200,6 @@ def _computed(made: Provenance) -> str:
     rows = [
         ("index", f"<code>{esc(made.index_digest)}</code>, {_number(made.n_models, 'model')}"),
         *_tool(made.scheme, made.version, made.date),
+        *((("configured", f"<code>{esc(', '.join(made.configuration))}</code>"),) if made.configuration else ()),
     ]
     return "<h3>To repeat this</h3>" + facts(rows)

@@ -15,6 +15,7 @@ from hubdna.records import (
     Dna,
     Edge,
     Family,
+    Finding,
     IndexInfo,
     Match,
     Mixture,
@@ -70,7 +71,8 @@ def audits(results: Iterable[Audit]) -> str:
 
 def lineage(families: Iterable[Family], provenance: Provenance, cost: tuple[int, int] = (0, 0)) -> str:
     """`hubdna.lineage/1`; cost is (bytes, requests)."""
-    body = {"families": [_family(f) for f in families], "provenance": asdict(provenance)}
+    made = {key: value for key, value in asdict(provenance).items() if key != "configuration"}  # which is of audits
+    body = {"families": [_family(f) for f in families], "provenance": made}
     return _dump("hubdna.lineage/1", {**body, "n_bytes_read": cost[0], "n_requests": cost[1]})
 
 
@@ -90,13 +92,17 @@ def _audit(audit: Audit) -> dict[str, Any]:
         "sha": audit.ref.sha,
         "claim": asdict(audit.claim),
         "matches": [_match(m) for m in audit.matches],
-        "findings": [
-            {"rule": f.rule_id, "severity": f.severity, "line": f.line, "message": f.message,
-             "evidence": list(f.evidence), "patch": None if f.patch is None else f.patch.diff}
-            for f in audit.findings
-        ],
+        "findings": [_finding(f) for f in audit.findings],
+        "ignored": [{**_finding(i.finding), "reason": i.reason, "until": i.until} for i in audit.ignored],
         "skipped": [asdict(s) for s in audit.skipped],
         "provenance": None if audit.provenance is None else asdict(audit.provenance),
+    }
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {
+        "rule": f.rule_id, "severity": f.severity, "line": f.line, "message": f.message,
+        "evidence": list(f.evidence), "patch": None if f.patch is None else f.patch.diff,
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from hubdna.records import Audit, Finding, Provenance, Severity
-from hubdna.report.text import clean, headline, skipped
+from hubdna.report.text import clean, headline, ignored, skipped
 
 MAX_MATCHES = 5
 """Relatives listed for a model; a comment is no table."""
@@ -28,6 +28,8 @@ def audits(results: Iterable[Audit]) -> str:
     lines = [line for audit in done for line in _section(audit)]
     found = [f.severity for audit in done for f in audit.findings]
     counts = ", ".join(f"{found.count(severity)} {severity}" for severity in _SEVERITIES)
+    n_ignored = sum(len(audit.ignored) for audit in done)
+    counts += f", {n_ignored} ignored" if n_ignored else ""
     lines += [f"**{len(done)} model{'s' if len(done) != 1 else ''} audited: {counts}**", ""]
     for provenance in dict.fromkeys(audit.provenance for audit in done):
         lines += [] if provenance is None else [_computed(provenance), ""]
@@ -75,7 +77,9 @@ def _section(audit: Audit) -> Iterator[str]:
         yield from (f"Skipped: {prose(skipped(one))}", "")
     for finding in audit.findings:
         yield from _finding(finding)
-    if not audit.findings and not audit.skipped:
+    for aside in audit.ignored:
+        yield from (f"Ignored: {prose(ignored(aside))}", "")
+    if not audit.findings and not audit.skipped and not audit.ignored:
         yield from ("Nothing to report.", "")
     if audit.matches:
         yield from ("Nearest in the index (an origin in common does not say who came first):", "")
@@ -102,4 +106,5 @@ def _computed(made: Provenance) -> str:
     return (
         f"Computed by hubdna {made.version} on {made.date} from weights alone: an exact test against "
         f"{made.n_models} models. Index {code(made.index_digest)}, scheme {code(made.scheme)}."
+        + (f" Configured: {code(', '.join(made.configuration))}." if made.configuration else "")
     )

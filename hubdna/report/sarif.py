@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hubdna import __version__
-from hubdna.records import Audit, Finding, ModelRef, Provenance, Skipped
+from hubdna.records import Audit, Finding, Ignored, ModelRef, Provenance, Skipped
 from hubdna.report.patches import replacements
 from hubdna.report.places import PUBLIC_HUB, card_path, hub_address, quote
 from hubdna.report.text import clean, skipped
@@ -43,8 +43,8 @@ def audits(results: Iterable[Audit], rules: Mapping[str, str], hub: str = PUBLIC
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {"HUB": {"uri": f"{hub_address(hub)}/"}},
         "versionControlProvenance": _commits(done, hub_address(hub)),
-        "invocations": [_invocation(done)],
-        "results": [_result(audit, finding, ids) for audit in done for finding in audit.findings],
+        "invocations": [_invocation(done) | _switched_off(done, ids)],
+        "results": _results(done, ids),
         "properties": {"provenance": [_provenance(p) for p in dict.fromkeys(a.provenance for a in done) if p]},
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -69,6 +69,18 @@ def _rule(rule_id: str, about: str, pages: str | None) -> dict[str, Any]:
     rule |= {"shortDescription": {"text": name}, "fullDescription": {"text": sentence.strip() or name}}
     rule |= {"help": {"text": f"docs/rules/{rule_id}.md says when it speaks, and what it does not mean."}}
     return rule | ({} if pages is None else {"helpUri": f"{pages.rstrip('/')}/{rule_id}.md"})
+
+
+def _results(done: list[Audit], ids: list[str]) -> list[dict[str, Any]]:
+    """Findings and, suppressed, the ignored ones. Where one result says whether it is suppressed, all have to."""
+    found = [(_result(audit, finding, ids), ()) for audit in done for finding in audit.findings]
+    aside = [(_result(audit, one.finding, ids), (_suppression(one),)) for audit in done for one in audit.ignored]
+    return [result | ({"suppressions": list(why)} if aside else {}) for result, why in [*found, *aside]]
+
+
+def _suppression(one: Ignored) -> dict[str, Any]:
+    known: dict[str, Any] = {"kind": "external", "status": "accepted", "justification": clean(one.reason)}
+    return known | ({"properties": {"until": one.until}} if one.until else {})
 
 
 def _result(audit: Audit, finding: Finding, ids: list[str]) -> dict[str, Any]:
@@ -124,6 +136,16 @@ def _invocation(done: list[Audit]) -> dict[str, Any]:
     unread = any(one.subject == str(audit.ref) for audit in done for one in audit.skipped)
     said = [_notification(audit.ref, one) for audit in done for one in audit.skipped]
     return {"executionSuccessful": not unread, "toolExecutionNotifications": said}
+
+
+def _switched_off(done: list[Audit], ids: list[str]) -> dict[str, Any]:
+    """Rules that the user's configuration silences."""
+    changes = {change for audit in done if audit.provenance for change in audit.provenance.configuration}
+    off = [rule for rule in ids if f"{rule}=off" in changes]
+    quiet = [
+        {"descriptor": {"id": rule, "index": ids.index(rule)}, "configuration": {"enabled": False}} for rule in off
+    ]
+    return {"ruleConfigurationOverrides": quiet} if quiet else {}
 
 
 def _notification(ref: ModelRef, one: Skipped) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hubdna.records import Audit, Comparison, Dna, Finding, IndexInfo, Match, ModelRef, Skipped, Verdict
+from hubdna.records import Audit, Comparison, Dna, Finding, Ignored, IndexInfo, Match, ModelRef, Skipped, Verdict
 from hubdna.report.wording import explain, p_value
 
 _COLOURS = {
@@ -140,13 +140,14 @@ def _with_copies(match: Match) -> str:
 def audits(results: Iterable[Audit]) -> RenderableType:
     """Findings of several audits, then a count."""
     parts: list[RenderableType] = []
-    n_models, counts = 0, {"error": 0, "warning": 0, "info": 0}
+    n_models, n_ignored, counts = 0, 0, {"error": 0, "warning": 0, "info": 0}
     for audit in results:
         n_models += 1
+        n_ignored += len(audit.ignored)
         for finding in audit.findings:
             counts[finding.severity] += 1
         parts.append(_audit(audit))
-    summary = ", ".join(f"{n} {name}" for name, n in counts.items())
+    summary = ", ".join(f"{n} {name}" for name, n in counts.items()) + (f", {n_ignored} ignored" if n_ignored else "")
     return Group(*parts, Text(f"{n_models} model{'s' if n_models != 1 else ''} audited: {summary}", "bold"))
 
 
@@ -154,7 +155,8 @@ def _audit(audit: Audit) -> RenderableType:
     lines: list[RenderableType] = [Text(clean(audit.ref), "bold")]
     lines += [Text(f"  skipped: {skipped(s)}", "yellow") for s in audit.skipped]
     lines += [_finding(f) for f in audit.findings]
-    if not audit.findings and not audit.skipped:
+    lines += [Text(f"  ignored: {ignored(i)}", "dim") for i in audit.ignored]
+    if not audit.findings and not audit.skipped and not audit.ignored:
         lines.append(Text("  nothing to report", "green"))
     return Group(*lines, Text())
 
@@ -172,6 +174,14 @@ def _finding(finding: Finding) -> RenderableType:
         Text(f"      {clean(line)}", "green" if line[0] == "+" else "red") for line in patch if line[:1] in ("+", "-")
     ]
     return Group(head, *evidence, *diff)
+
+
+def ignored(one: Ignored) -> str:
+    """`HD001 warning at README.md:23: message (the reason; until 2027-01-31)`."""
+    f = one.finding
+    where = f" at README.md:{f.line}" if f.line else ""
+    until = f"; until {one.until}" if one.until else ""
+    return clean(f"{f.rule_id} {f.severity}{where}: {f.message} ({one.reason}{until})")
 
 
 def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> RenderableType:

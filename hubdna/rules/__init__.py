@@ -2,6 +2,7 @@
 
 import sys
 
+from hubdna.records import Severity
 from hubdna.rules.case import Case, Declared
 from hubdna.rules.hd001 import undeclared_base
 from hubdna.rules.hd002 import wrong_base
@@ -17,4 +18,9 @@ def stories() -> dict[str, str]:
     return {rule_id: doc.splitlines()[0].removeprefix(rule_id).strip() for rule_id, doc in modules.items()}
 
 
-__all__ = ["RULES", "Case", "Declared", "stories"]
+def severities() -> dict[str, tuple[Severity, ...]]:
+    """How grave a finding of each rule can be, gravest first: `SEVERITIES` of its module."""
+    return {rule_id: sys.modules[rule.__module__].SEVERITIES for rule_id, rule in RULES.items()}
+
+
+__all__ = ["RULES", "Case", "Declared", "severities", "stories"]

@@ -8,6 +8,8 @@ from hubdna.records import Finding, Match, Severity
 from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
 
+SEVERITIES: tuple[Severity, ...] = ("warning", "info")
+
 
 def wrong_base(case: Case) -> Iterator[Finding]:
     """`warning` when the other model is a likely parent and close, else `info`."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubdna.records import Finding
+from hubdna.records import Finding, Severity
 from hubdna.rules.case import Case, Declared
 from hubdna.rules.hd002 import wrong_base
+
+SEVERITIES: tuple[Severity, ...] = ("info",)
 
 
 def unsupported_base(case: Case) -> Iterator[Finding]:

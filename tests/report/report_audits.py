@@ -1,6 +1,18 @@
 """Audits to report on in which every word of others is hostile."""
 
-from hubdna.records import Audit, CardPatch, Claim, Evidence, Finding, Match, ModelRef, Provenance, Skipped, Verdict
+from hubdna.records import (
+    Audit,
+    CardPatch,
+    Claim,
+    Evidence,
+    Finding,
+    Ignored,
+    Match,
+    ModelRef,
+    Provenance,
+    Skipped,
+    Verdict,
+)
 
 MADE = Provenance("ab" * 32, "/home/me/secret/index", 16, "weight-2/m=32", "0.1.0", "2026-11-24")
 
@@ -35,4 +47,5 @@ def hostile(text: str) -> Audit:
         (found,),
         MADE,
         (Skipped(f"{ref}/README.md", text),),
+        (Ignored(found, text, "2027-01-31"),),
     )
