@@ -6,21 +6,52 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from pathlib import Path
 
+from hubdna.calling import make_callable
 from hubdna.card import claim_of_data, read_claim
-from hubdna.config import Config
+from hubdna.config import Config, read_config
 from hubdna.errors import CardError, HubdnaError, NotFoundError, UsageError
 from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Claim, Dna, Match, ModelRef, Skipped, Verdict
+from hubdna.records import Audit, Claim, Dna, Match, ModelRef, ReadLevel, Skipped, Verdict
 from hubdna.rules import RULES, Case, Declared
 from hubdna.search import nearest, retest
-from hubdna.seed import provenance
+from hubdna.seed import foundations, open_index, provenance
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import judge
 
 MAX_BASES_KEPT = 32
 """Declared bases outside the index whose DNA is kept between audits: 10 MB each."""
+
+
+def audit(
+    *refs: ModelRef | str,
+    index: Path | str | None = None,
+    config: Config | Path | str | None = None,
+    read: ReadLevel = "standard",
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> list[Audit]:
+    """Do cards say what the weights show? Twin of `hubdna audit`, one Audit for each model.
+
+    Args:
+        refs: `org/name`, `org/name@revision`, or a path that starts with `.` or `/`.
+        index: folder of an index (default: that of the configuration, else your own, else the shipped sample).
+        config: a configuration, or its file. No file is looked for.
+        read: how much of the weights is read: 4 MB, 16 MB, or everything.
+        endpoint: base address of the Hub (default: `HF_ENDPOINT`).
+        token: access token (default: the one you are logged in with).
+
+    Raises:
+        HubdnaError: the index is missing or damaged, or the configuration is wrong. What could not be done for one
+            model is in its `skipped`.
+    """
+    models = [ModelRef.of(ref) for ref in refs]
+    settings = config if isinstance(config, Config) else Config() if config is None else read_config(Path(config))
+    with open_index(settings.index if index is None else Path(index)) as store:
+        auditor = Auditor(store, Loader(endpoint, token, read), frozenset(foundations()), config=settings)
+        return list(auditor.audit(models))
 
 
 @dataclass
@@ -126,3 +157,6 @@ def _hub_ref(base: str) -> ModelRef:
     if ref.is_local:
         raise NotFoundError(f"{base}: a path on the author's machine, not the name of a model on the Hub")
     return ref
+
+
+make_callable(__name__)

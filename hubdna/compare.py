@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from posixpath import dirname, join
 
+from hubdna.calling import make_callable
 from hubdna.dna.model import choose_files, model_files
 from hubdna.dna.sides import layer_sides
 from hubdna.errors import FormatError, HubdnaError, NotFoundError, OnlyAdapterError
 from hubdna.evidence.agreement import MIN_UNITS, agreement
 from hubdna.evidence.compare import compare_dna, untested
 from hubdna.models import Loader
-from hubdna.records import Comparison, ModelRef, Verdict
+from hubdna.records import Comparison, ModelRef, ReadLevel, Verdict
 from hubdna.sources.adapter import MAX_CONFIG, Adapter, check_shapes, read_adapter
 from hubdna.sources.formats import compose, open_file
 from hubdna.sources.interface import ByteReader
@@ -19,6 +20,29 @@ from hubdna.verdict import judge
 
 _OPEN = 64, 16_000_000
 """Requests and bytes that opening one file may take."""
+
+
+def compare(
+    a: ModelRef | str,
+    b: ModelRef | str,
+    *,
+    read: ReadLevel = "standard",
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> Comparison:
+    """Do two models share an origin? Twin of `hubdna compare`.
+
+    Args:
+        a: `org/name`, `org/name@revision`, or a path that starts with `.` or `/`.
+        b: the other one.
+        read: how much of the weights is read: 4 MB, 16 MB, or everything.
+        endpoint: base address of the Hub (default: `HF_ENDPOINT`).
+        token: access token (default: the one you are logged in with).
+
+    Raises:
+        HubdnaError: one of them cannot be read.
+    """
+    return compare_models(ModelRef.of(a), ModelRef.of(b), Loader(endpoint, token, read))
 
 
 def compare_models(a: ModelRef, b: ModelRef, loader: Loader) -> Comparison:
@@ -93,3 +117,6 @@ def _adapter_reason(adapter: Adapter, base: ModelRef, faults: list[str]) -> str:
         f"an adapter ({kind}) that {claim}; its {n} modules fit the shapes of {base}, and so they do any model of "
         "this architecture: an adapter's weights alone cannot prove their base"
     )
+
+
+make_callable(__name__)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from hubdna.calling import make_callable
 from hubdna.errors import HubdnaError
 from hubdna.evidence.compare import compare_dna
-from hubdna.records import Dna, Match, Verdict
+from hubdna.models import Loader
+from hubdna.records import Dna, Match, ModelRef, ReadLevel, Verdict
+from hubdna.seed import open_index
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import NO_EVIDENCE_LOG10_P, judge
 
@@ -19,6 +23,33 @@ _ORDER = {"identical": 0, "common": 1, "undecided": 2, "no-evidence": 3}
 
 Rows = Callable[[Entry], Dna]
 """Reads a candidate's rows again when a published index holds none; may raise HubdnaError."""
+
+
+def search(
+    ref: ModelRef | str,
+    *,
+    index: Path | str | None = None,
+    k: int = 10,
+    read: ReadLevel = "standard",
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> list[Match]:
+    """Who are a model's nearest relatives? Twin of `hubdna search`.
+
+    Args:
+        ref: `org/name`, `org/name@revision`, or a path that starts with `.` or `/`.
+        index: folder of an index (default: your own, else the shipped sample).
+        k: matches at most.
+        read: how much of the weights is read: 4 MB, 16 MB, or everything.
+        endpoint: base address of the Hub (default: `HF_ENDPOINT`).
+        token: access token (default: the one you are logged in with).
+
+    Raises:
+        HubdnaError: the model cannot be read, or the index is missing or damaged.
+    """
+    loader = Loader(endpoint, token, read)
+    with open_index(None if index is None else Path(index)) as store:
+        return nearest(loader.load(ModelRef.of(ref), store).dna, store, k, loader.rows)
 
 
 def nearest(dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None) -> list[Match]:
@@ -113,3 +144,6 @@ def _worth_telling(verdict: Verdict) -> bool:
     between = verdict.log10_p is not None and verdict.log10_p <= NO_EVIDENCE_LOG10_P
     unread = e.untestable is not None and e.untestable.startswith("rows not at hand")
     return verdict.origin == "undecided" and (between or (unread and e.n_rows_equal > 0))
+
+
+make_callable(__name__)

@@ -11,7 +11,7 @@ import hubdna
 ROOT = Path(hubdna.__file__).parent
 
 LAYERS = [
-    {"errors", "records"},
+    {"errors", "records", "calling"},
     {"sources", "dna", "evidence", "verdict", "card", "report"},
     {"hub", "store"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},

@@ -39,6 +39,11 @@ class ModelRef:
             )
         return cls(repo_id, revision or "main")
 
+    @classmethod
+    def of(cls, model: ModelRef | str) -> ModelRef:
+        """A model as callers name it: already a ModelRef, or text as on the command line. Raises UsageError."""
+        return cls.parse(model) if isinstance(model, str) else model
+
     @property
     def is_local(self) -> bool:
         """Whether this is a folder (or a .dna file) on this machine."""

@@ -36,7 +36,7 @@ def test_an_ignored_finding_does_not_fail_and_stays_in_sight(audit) -> None:
     assert (before.code, after.code) == (1, 0)
     assert "ignored" not in before.out
     assert "  ignored: HD001 warning at README.md:" in after.out and "(known to us)" in after.out
-    assert "0 error, 0 warning, 0 info, 1 ignored" in after.out
+    assert after.out.rstrip().endswith(" info, 1 ignored")
     assert "nothing to report" not in after.out
     assert "Configured by hubdna.toml." in after.err
 
@@ -49,7 +49,7 @@ def test_an_entry_that_has_expired_ignores_nothing_and_is_named(audit) -> None:
 
 def test_json_has_what_is_ignored_and_what_was_configured(audit) -> None:
     found = body(audit(IGNORE + "until = 2099-01-31\n[rules]\nHD003 = false", "--format", "json"))
-    assert found["findings"] == []
+    assert "HD001" not in [f["rule"] for f in found["findings"]]
     (ignored,) = found["ignored"]
     assert (ignored["rule"], ignored["severity"]) == ("HD001", "warning")
     assert (ignored["reason"], ignored["until"]) == ("known to us", "2099-01-31")
@@ -63,7 +63,7 @@ def test_levels_count_for_the_exit_code(audit, level: str, code: int) -> None:
 
 def test_no_configuration_raises_a_severity(audit) -> None:
     ran = audit('[rules]\nHD001 = "error"', "--format", "json")
-    assert [f["severity"] for f in body(ran)["findings"]] == ["warning"]
+    assert [f["severity"] for f in body(ran)["findings"] if f["rule"] == "HD001"] == ["warning"]
     assert audit('[rules]\nHD001 = "error"', "--fail-on", "error").code == 0
 
 
