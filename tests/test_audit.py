@@ -1,5 +1,7 @@
 """The rules: who is spoken to, how loudly, and who is left alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from hubdna.records import Claim, Evidence, Match, ModelRef, Verdict
@@ -20,6 +22,7 @@ def match(name: str, created: str | None, **more) -> Match:
 def findings(**case) -> list[tuple[str, str]]:
     defaults = {"ref": ModelRef("me/model"), "claim": Claim(line=3), "card": README, "created_at": "2026-06"}
     built = Case(**(defaults | case))
+    built = replace(built, claim=replace(built.claim, license="mit"))  # licences have tests of their own
     return [(f.rule_id, f.severity) for rule in RULES.values() for f in rule(built)]
 
 
@@ -152,7 +155,7 @@ def test_a_card_cannot_make_the_auditor_read_local_files(base: str, demo_models,
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.safetensors").symlink_to(demo_models / "pixelworks/vit-digits/model.safetensors")
-    (folder / "README.md").write_text(f"---\nbase_model: {base!r}\n---\n")
+    (folder / "README.md").write_text(f"---\nlicense: mit\nbase_model: {base!r}\n---\n")
     with IndexDir(tmp_path / "index", create=True) as index:
         (audit,) = Auditor(index, Loader("http://127.0.0.1:9")).audit([ModelRef(str(folder))])
     (finding,) = audit.findings

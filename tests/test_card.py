@@ -62,9 +62,21 @@ class TestReading:
     def test_the_name_of_another_licence(self) -> None:
         assert read_claim(card("license: other\nlicense_name: acme-1")).license == "acme-1"
 
-    @pytest.mark.parametrize("value", ["[mit, bsd]", "- mit"])
-    def test_the_first_of_several_licences(self, value: str) -> None:
-        assert read_claim(card(f"license:\n  {value}")).license == "mit"
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            ("- mit", "mit"),
+            ("[mit, mit]", "mit"),
+            ("[mit, bsd]", "mit, bsd"),
+            ("- [mit]\n  - null\n  - bsd", "mit, bsd"),
+            ("[a, b, c, d, e, f, g]", "a, b, c, d, e"),
+            ("[]", None),
+            ("- 3", None),
+            ('["m\\eit"]', None),
+        ],
+    )
+    def test_several_licences_are_joined(self, value: str, said: str | None) -> None:
+        assert read_claim(card(f"license:\n  {value}")).license == said
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     @pytest.mark.parametrize("begin", ["", "\n\n", "\ufeff", "  "])

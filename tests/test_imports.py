@@ -12,7 +12,7 @@ ROOT = Path(hubdna.__file__).parent
 
 LAYERS = [
     {"errors", "records", "calling"},
-    {"sources", "dna", "evidence", "verdict", "card", "report"},
+    {"sources", "dna", "evidence", "verdict", "card", "licences", "report"},
     {"hub", "store"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
     {"config", "rules", "audit", "fix"},

@@ -20,6 +20,7 @@ from hubdna.records import Claim, Skipped
 
 MAX_BASES = 100
 MAX_NAME = 500
+MAX_LICENCES = 5
 MAX_REMARKS = 10
 MAX_NESTED = 4
 """Lists in lists, as of a card that was written by a script."""
@@ -46,7 +47,7 @@ def claim_of_data(data: Mapping[str, Any] | None) -> Claim:
     """Read a claim from a listing's card data: no lines. Odd values count as absent, and are named in `remarks`."""
     data = data or {}
     names, _, remarks = _names(_of_data(data.get("base_model")))
-    words = {key: _word(_of_data(data.get(key))) for key in _WORDS}
+    words = {key: _word(_of_data(data.get(key)), key) for key in _WORDS}
     return replace(_claim(words), base_models=names, remarks=remarks)
 
 
@@ -64,7 +65,7 @@ def read_claim(text: str) -> Claim:
     at = {key: front.get(key) for key in ("base_model", *_WORDS)}
     base = at["base_model"]
     names, lines, remarks = _names(_of_node(base[1]) if base else ())
-    words = {key: _word(_of_node(pair[1])) if (pair := at[key]) else None for key in _WORDS}
+    words = {key: _word(_of_node(pair[1]), key) if (pair := at[key]) else None for key in _WORDS}
     relation, licence = at["base_model_relation"], at["license"]
     return replace(
         _claim(words),
@@ -162,6 +163,9 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:80])
 
 
-def _word(values: Iterable[_Value]) -> str | None:
-    text = next(iter(values), _Value(None, "", None)).text
-    return text[:100] if text and text.isprintable() else None
+def _word(values: Iterable[_Value], key: str) -> str | None:
+    """The value of a key that has one; of a list the first, but all licences, with a comma between them."""
+    texts = [value.text for value in islice(values, MAX_LICENCES if key == "license" else 1)]
+    if not all(text is None or text.isprintable() for text in texts):
+        return None
+    return ", ".join(dict.fromkeys(text[:100] for text in texts if text)) or None

@@ -15,9 +15,10 @@ Severity = Literal["error", "warning", "info"]
 class Claim:
     """What a model card says about where the model comes from, with line numbers (1-based) in README.md.
 
-    `license` is `license_name` where the card says `license: other`. `line` is where `base_model` stands, or where it
-    would have to stand, and `base_lines` those of the single names; without them when the README was not read.
-    `remarks` tell what of `base_model` is no name of a model, or has invisible characters in it.
+    `license` is `license_name` where the card says `license: other`; several are joined by commas. `line` is where
+    `base_model` stands, or where it would have to stand, and `base_lines` those of the single names; without them when
+    the README was not read. `remarks` tell what of `base_model` is no name of a model, or has invisible characters in
+    it.
     """
 
     base_models: tuple[str, ...] = ()

@@ -7,8 +7,18 @@ from hubdna.rules.case import Case, Declared
 from hubdna.rules.hd001 import undeclared_base
 from hubdna.rules.hd002 import wrong_base
 from hubdna.rules.hd003 import unsupported_base
+from hubdna.rules.hd012 import missing_licence
+from hubdna.rules.hd013 import weaker_licence
+from hubdna.rules.hd014 import unmet_duties
 
-RULES = {"HD001": undeclared_base, "HD002": wrong_base, "HD003": unsupported_base}
+RULES = {
+    "HD001": undeclared_base,
+    "HD002": wrong_base,
+    "HD003": unsupported_base,
+    "HD012": missing_licence,
+    "HD013": weaker_licence,
+    "HD014": unmet_duties,
+}
 """Rule id -> function, in the order of reports."""
 
 
