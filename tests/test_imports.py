@@ -16,6 +16,7 @@ LAYERS = [
     {"hub", "store"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
     {"config", "rules", "audit", "fix"},
+    {"bot"},
     {"demo", "cli", "__main__"},
 ]
 """From the ground up; modules of one layer may import each other, without cycles."""
@@ -39,7 +40,7 @@ HEAVY = {
     "ray",
     "pickle",
 }
-HOMES = {"faiss": ("store/vectors.py",), "huggingface_hub": ("hub",), "httpx2": ("hub",), "sqlite3": ("store",)}
+HOMES = {"faiss": ("store/vectors.py",), "huggingface_hub": ("hub",), "httpx2": ("hub",), "sqlite3": ("store", "bot")}
 
 
 def rank(module: str) -> int:

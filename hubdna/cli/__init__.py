@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from hubdna.cli import audit, compare, crawl, demo, dna, index, lineage, localhub, rules, search
+from hubdna.cli import audit, bot, compare, crawl, demo, dna, index, lineage, localhub, rules, search
 from hubdna.cli.options import version
 from hubdna.errors import HubdnaError, NotFoundError, UsageError
 
@@ -32,6 +32,7 @@ app.add_typer(index.app, name="index")
 app.command("search", epilog=search.EXAMPLES)(search.search)
 app.command("lineage", epilog=lineage.EXAMPLES)(lineage.lineage)
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+app.add_typer(bot.app, name="bot")
 app.command("rules", epilog=rules.EXAMPLES)(rules.rules)
 app.command("localhub", epilog=localhub.EXAMPLES)(localhub.localhub)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)

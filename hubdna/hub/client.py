@@ -126,13 +126,19 @@ class Hub:
             ).pr_url  # fmt: skip
 
         subject = f"{ref}: pull request"
-        try:
-            url = _translated(subject, lambda: _sent(subject, send))
-        except TryAgainError as error:
-            raise HubError(f"{subject}: not sure that it arrived ({error}); look at the model's discussions") from None
+        url = self.once(subject, send)
         if not isinstance(url, str):
             raise HubError(f"{subject}: the Hub's answer holds no address of one")
         return url
+
+    def once(self, subject: str, send: Callable[[], T]) -> T:
+        """Send what must not arrive twice. Raises HubError, also when it is not known whether it arrived."""
+        self.link.throttle.wait()
+        try:
+            return _translated(subject, lambda: _sent(subject, send))
+        except TryAgainError as error:
+            self.link.throttle.back_off(error, N_TRIES)
+            raise HubError(f"{subject}: not sure that it arrived ({error}); look at the model's discussions") from None
 
     def patiently(self, subject: str, call: Callable[[], T]) -> T:
         """Run one API call; wait and repeat on 429, 5xx and lost connections."""
