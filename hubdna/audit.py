@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -11,18 +10,14 @@ from pathlib import Path
 from hubdna.calling import make_callable
 from hubdna.card import claim_of_data, read_claim
 from hubdna.config import Config, read_config
-from hubdna.errors import CardError, HubdnaError, NotFoundError, UsageError
-from hubdna.evidence.compare import compare_dna
-from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Claim, Dna, Match, ModelRef, ReadLevel, Skipped, Verdict
-from hubdna.rules import RULES, Case, Declared
-from hubdna.search import nearest, retest
+from hubdna.errors import CardError, FormatError, HubdnaError, SourceError
+from hubdna.inquiry import Inquiry
+from hubdna.models import Loader
+from hubdna.records import Audit, Claim, Dna, ModelRef, ReadLevel, Skipped, Snapshot
+from hubdna.rules import RULES
+from hubdna.search import MIN_CANDIDATES, nearest
 from hubdna.seed import foundations, open_index, provenance
-from hubdna.store import Entry, IndexDir
-from hubdna.verdict import judge
-
-MAX_BASES_KEPT = 32
-"""Declared bases outside the index whose DNA is kept between audits: 10 MB each."""
+from hubdna.store import IndexDir
 
 
 def audit(
@@ -32,6 +27,7 @@ def audit(
     read: ReadLevel = "standard",
     endpoint: str | None = None,
     token: str | None = None,
+    online: bool = False,
 ) -> list[Audit]:
     """Do cards say what the weights show? Twin of `hubdna audit`, one Audit for each model.
 
@@ -42,6 +38,7 @@ def audit(
         read: how much of the weights is read: 4 MB, 16 MB, or everything.
         endpoint: base address of the Hub (default: `HF_ENDPOINT`).
         token: access token (default: the one you are logged in with).
+        online: whether an audit of a folder may ask the Hub.
 
     Raises:
         HubdnaError: the index is missing or damaged, or the configuration is wrong. What could not be done for one
@@ -50,7 +47,9 @@ def audit(
     models = [ModelRef.of(ref) for ref in refs]
     settings = config if isinstance(config, Config) else Config() if config is None else read_config(Path(config))
     with open_index(settings.index if index is None else Path(index)) as store:
-        auditor = Auditor(store, Loader(endpoint, token, read), frozenset(foundations()), config=settings)
+        auditor = Auditor(
+            store, Loader(endpoint, token, read), frozenset(foundations()), config=settings, online=online
+        )
         return list(auditor.audit(models))
 
 
@@ -64,6 +63,8 @@ class Auditor:
         foundations: models that most descend from (the recipe's list).
         k: relatives listed.
         config: which rules speak, how loudly, and what is ignored.
+        online: whether an audit of local files may ask the Hub, for declared bases and for rows that a published index
+            does not hold. Without it nothing about them leaves the machine.
     """
 
     index: IndexDir
@@ -71,15 +72,11 @@ class Auditor:
     foundations: frozenset[str] = frozenset()
     k: int = 10
     config: Config = field(default_factory=Config)
-    bases: dict[str, frozenset[str]] = field(init=False)
-    _read: dict[str, Dna] = field(init=False, default_factory=dict)
+    online: bool = False
+    _inquiry: Inquiry = field(init=False)
 
     def __post_init__(self) -> None:
-        declared: dict[str, set[str]] = defaultdict(set)
-        for entry in self.index.entries():
-            for base in entry.claim.base_models:
-                declared[base].add(entry.ref.repo_id)
-        self.bases = {base: frozenset(by) for base, by in declared.items()}
+        self._inquiry = Inquiry(self.index, self.loader, self.foundations, self.online)
 
     def audit(self, refs: Iterable[ModelRef]) -> Iterator[Audit]:
         """Audit models one by one; what could not be done is in `skipped`, never an exception."""
@@ -95,68 +92,40 @@ class Auditor:
                 yield Audit(ref, Claim(), (), (), origin, (Skipped(str(ref), reason),))
 
     def _audit_one(self, ref: ModelRef) -> Audit:
-        model = self.loader.load(ref, self.index)
         skipped: list[Skipped] = []
-        card, claim = self._claim(model, skipped)
-        matches = tuple(nearest(model.dna, self.index, self.k, self.loader.rows))
-        declared = tuple(self._declared(model, base) for base in claim.base_models)
+        snapshot, dna, unread = self._load(ref, skipped)
+        card, claim = self._claim(snapshot, skipped)
+        rows = self._inquiry.rows(ref)
+        related = nearest(dna, self.index, MIN_CANDIDATES, rows, MIN_CANDIDATES) if dna else []
         if ref.is_local and card is None:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
-            return Audit(model.snapshot.ref, claim, matches, (), None, tuple(skipped))
-        each = (one for m in matches for one in self._each_copy(m))
-        others = tuple(m for m in each if not (ref.is_local and m.verdict.origin == "identical"))  # ourselves
-        case = Case(
-            model.snapshot.ref, claim, card, model.snapshot.created_at, others, declared, self.foundations, self.bases
-        )
+            return Audit(snapshot.ref, claim, tuple(related[: self.k]), (), None, tuple(skipped))
+        case = self._inquiry.case(snapshot, dna, claim, card, related, unread)
         findings = tuple(f for rule in RULES.values() for f in rule(case))
-        return Audit(model.snapshot.ref, claim, matches, findings, None, tuple(skipped))
+        return Audit(snapshot.ref, claim, tuple(related[: self.k]), findings, None, tuple(skipped))
 
-    def _each_copy(self, match: Match) -> Iterator[Match]:
-        """A match and each of its exact copies: any of them may be the base that a card should name."""
-        yield match
-        for ref in match.copies:
-            entry = self.index.get(ref.repo_id)
-            yield replace(match, ref=ref, created_at=entry.created_at if entry else None, copies=())
+    def _load(self, ref: ModelRef, skipped: list[Skipped]) -> tuple[Snapshot, Dna | None, str | None]:
+        """The model; where its weights are none that can be tested, its card may be audited all the same."""
+        try:
+            model = self.loader.load(ref, self.index)
+        except SourceError as error:
+            if isinstance(error, FormatError):  # damaged or made so: nobody should take this for a clean audit
+                skipped.append(Skipped(str(ref), str(error)))
+            return self.loader.open(ref)[0], None, str(error)
+        return model.snapshot, model.dna, None
 
-    def _claim(self, model: Loaded, skipped: list[Skipped]) -> tuple[str | None, Claim]:
+    def _claim(self, snapshot: Snapshot, skipped: list[Skipped]) -> tuple[str | None, Claim]:
         """The README's claim with lines; the listing's when the README cannot be read."""
-        text = self.loader.card(model.snapshot.ref)
+        text = self.loader.card(snapshot.ref)
         if text is None:
-            return None, claim_of_data(model.snapshot.card_data)
+            return None, claim_of_data(snapshot.card_data)
         try:
             claim = read_claim(text)
         except CardError as error:
-            skipped.append(Skipped(f"{model.snapshot.ref}/README.md", str(error)))
-            return None, claim_of_data(model.snapshot.card_data)
-        skipped += (Skipped(f"{model.snapshot.ref}/{remark.subject}", remark.reason) for remark in claim.remarks)
+            skipped.append(Skipped(f"{snapshot.ref}/README.md", str(error)))
+            return None, claim_of_data(snapshot.card_data)
+        skipped += (Skipped(f"{snapshot.ref}/{remark.subject}", remark.reason) for remark in claim.remarks)
         return text, claim
-
-    def _declared(self, model: Loaded, base: str) -> Declared:
-        try:
-            return Declared(base, self._test(model, base))
-        except HubdnaError as error:
-            return Declared(base, None, str(error))
-
-    def _test(self, model: Loaded, base: str) -> Verdict:
-        entry: Entry | None = self.index.get(base)
-        if entry is not None:
-            return retest(model.dna, entry, self.index, self.loader.rows)
-        if base not in self._read:  # many models declare one base
-            if len(self._read) >= MAX_BASES_KEPT:
-                self._read.pop(next(iter(self._read)))
-            self._read[base] = self.loader.load(_hub_ref(base), None).dna
-        return judge(compare_dna(model.dna, self._read[base]))
-
-
-def _hub_ref(base: str) -> ModelRef:
-    """A card's word for a model on the Hub; never a path on this machine. Raises NotFoundError."""
-    try:
-        ref = ModelRef.parse(base)
-    except UsageError:
-        raise NotFoundError(f"{base}: not the name of a model on the Hub") from None
-    if ref.is_local:
-        raise NotFoundError(f"{base}: a path on the author's machine, not the name of a model on the Hub")
-    return ref
 
 
 make_callable(__name__)

@@ -52,7 +52,9 @@ def search(
         return nearest(loader.load(ModelRef.of(ref), store).dna, store, k, loader.rows)
 
 
-def nearest(dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None) -> list[Match]:
+def nearest(
+    dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None, n_tested: int | None = None
+) -> list[Match]:
     """Find the nearest relatives of a model.
 
     Args:
@@ -60,6 +62,7 @@ def nearest(dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None) ->
         index: where to look.
         k: how many to return at most.
         rows: reads rows that a published index does not hold.
+        n_tested: how many that the sketches propose are re-tested; None for 40, or 4 k where that is more.
 
     Returns:
         Matches by origin, p-value and similarity: identical and common ones, then pairs between the lines or whose
@@ -67,7 +70,7 @@ def nearest(dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None) ->
         was published first, with the others in `copies`.
     """
     found: list[tuple[list[Entry], Verdict]] = []
-    for entry in index.candidates(dna, max(MIN_CANDIDATES, 4 * k)):
+    for entry in index.candidates(dna, n_tested or max(MIN_CANDIDATES, 4 * k)):
         group = [e for e in index.copies(entry) if e.ref.repo_id != dna.ref.repo_id]
         if group:
             verdict = judge(compare_dna(dna, _rows_of_any(group, index, rows)))

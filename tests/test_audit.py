@@ -143,7 +143,8 @@ def test_a_foundation_model_that_was_uploaded_anew_is_not_accused() -> None:
 
 def test_identical_bits_need_no_correlation_to_be_close() -> None:
     copy = (match("big/base", "2026-01", origin="identical", similarity=None),)
-    assert findings(matches=copy, foundations=frozenset({"big/base"})) == [("HD001", "warning")]
+    named = README + "A copy of big/base.\n"
+    assert findings(matches=copy, foundations=frozenset({"big/base"}), card=named) == [("HD001", "warning")]
 
 
 @pytest.mark.parametrize("base", ["../../etc/passwd", "/etc/passwd", "./model", "not a name", "a/b/c"])
@@ -159,4 +160,4 @@ def test_a_card_cannot_make_the_auditor_read_local_files(base: str, demo_models,
     with IndexDir(tmp_path / "index", create=True) as index:
         (audit,) = Auditor(index, Loader("http://127.0.0.1:9")).audit([ModelRef(str(folder))])
     (finding,) = audit.findings
-    assert finding.rule_id == "HD003" and "not the name of a model" in finding.message
+    assert finding.rule_id == "HD007" and "not the name of a model" in finding.message

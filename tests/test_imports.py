@@ -15,7 +15,7 @@ LAYERS = [
     {"sources", "dna", "evidence", "verdict", "card", "licences", "report"},
     {"hub", "store"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
-    {"config", "rules", "audit", "fix"},
+    {"config", "rules", "bases", "inquiry", "audit", "fix"},
     {"bot"},
     {"demo", "cli", "__main__"},
 ]

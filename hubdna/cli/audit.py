@@ -55,6 +55,9 @@ def audit(
     quiet: Quiet = False,
     config: ConfigOption = None,
     no_config: NoConfig = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="For folders, too: ask the Hub about declared bases and candidates.")
+    ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write the suggested patches; print what was changed.")] = False,
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="With --fix: for models on the Hub, open pull requests.")
@@ -81,7 +84,7 @@ def audit(
     pictures: list[Painting] = []
     written = writer(format, lambda: loader.hub.endpoint, pictures)
     with open_index(index or settings.index) as store:
-        auditor = Auditor(store, loader, frozenset(foundations()), config=settings)
+        auditor = Auditor(store, loader, frozenset(foundations()), config=settings, online=online)
         done: list[Audit] = []
         for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):
             if painter:

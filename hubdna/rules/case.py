@@ -18,6 +18,8 @@ from hubdna.verdict import SEED_SIMILARITY
 BaseState = Literal["there", "renamed", "gated", "gone", "no-name", "itself", "unread"]
 """What a declared base is on the Hub. `gone` may also be private to somebody else: the Hub does not say which.
 `unread`: nobody asked, or the Hub gave no answer."""
+WORDS = frozenset("base model large small tiny medium final test main checkpoint output lora merged demo v1 v2".split())
+"""Names of repositories that say nothing without their owner."""
 Support = Literal["confirmed", "declared", "likely"]
 
 
@@ -155,10 +157,8 @@ class Case:
 
     def is_named(self, repo_id: str) -> bool:
         """Whether the card's text mentions a model, with or without its owner, in any spelling."""
-        return any(_mentions(self._folded(), name) for name in {repo_id, repo_id.rpartition("/")[2]})
-
-    def _folded(self) -> str:
-        return _fold(self.card or "")
+        text, name = _fold(self.card or ""), repo_id.rpartition("/")[2]
+        return _mentions(text, repo_id) or (name.casefold() not in WORDS and _mentions(text, name, r"\w./-"))
 
     def certain_parents(self) -> Iterator[tuple[Match, Mark]]:
         """Relatives of which a certain mark says that this model was made from them, or from their exact copies."""
@@ -180,5 +180,6 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFKC", "".join(c for c in text if unicodedata.category(c) != "Cf")).casefold()
 
 
-def _mentions(folded: str, name: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(_fold(name))}(?![\w-]|\.\w)", folded) is not None
+def _mentions(folded: str, name: str, joined: str = r"\w-") -> bool:
+    """Whether a name stands in a text, with none of the `joined` characters before it: no end of a longer name."""
+    return re.search(rf"(?<![{joined}]){re.escape(_fold(name))}(?![\w-]|\.\w)", folded) is not None

@@ -7,33 +7,39 @@ from collections.abc import Iterator
 from hubdna.records import Finding, Match, Severity
 from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
+from hubdna.rules.hd005 import missing_parents
+from hubdna.rules.hd008 import reuploaded
+from hubdna.rules.hd009 import disguised
+from hubdna.rules.hd010 import contradicted
+from hubdna.rules.hd015 import reissued
 
 SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 
 
 def undeclared_base(case: Case) -> Iterator[Finding]:
-    """Speak to the likely child only.
+    """Speak to the likely child only, and only where no rule says the same more exactly.
 
     `warning` when the other model is on the foundation list or is others' declared base, and was published earlier;
     `info` when neither side is likely to be the parent, or the weights correlate so little that a shared seed could
     explain it. The likely parent receives nothing, and a foundation model never does: it may have been uploaded anew.
     """
-    if case.claim.base_models or case.ref.repo_id in case.foundations:
+    if case.claim.base_models or case.ref.repo_id in case.foundations or _said_better(case):
         return
-    parents = [m for m in case.relatives if case.is_likely_parent(m)]
+    known = reissued(case)
+    parents = [m for m in case.likely_parents if known is None or m.rank != known.rank]
     if parents:
-        match = parents[0]
-        yield _finding(case, match, "warning" if case.is_close(match) else "info")
+        yield _finding(case, parents[0], case.severity(parents[0]))
         return
-    if case.is_known_base(case.ref.repo_id, besides=case.ref.repo_id):
+    if known is not None or case.is_known_base(case.ref.repo_id, besides=case.ref.repo_id):
         return
-    others = [m for m in case.relatives if not case.declares_us(m) and not _is_later(case, m)]
+    others = [m for m in case.relatives if not case.declares_us(m) and not case.is_later(m)]
     if others:
         yield _finding(case, others[0], "info")
 
 
-def _is_later(case: Case, match: Match) -> bool:
-    return match.created_at is not None and case.created_at is not None and match.created_at > case.created_at
+def _said_better(case: Case) -> bool:
+    """Whether it is a copy, a disguised one, a merge, or contradicts a sentence of the card: HD005, 8, 9, 10."""
+    return bool(reuploaded(case) or disguised(case) or contradicted(case) or missing_parents(case))
 
 
 def _finding(case: Case, match: Match, severity: Severity) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hubdna.records import Finding, Match, Severity
 from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
+from hubdna.rules.hd005 import missing_parents
 
 SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 
@@ -28,5 +29,6 @@ def _finding(case: Case, declared: str, match: Match, severity: Severity) -> Fin
     message = (
         f"The declared base {declared} shows no evidence of a common origin, while this model {shared_origin(match)}."
     )
-    patch = case.patch(base, f"name {base} instead of {declared}, if that is what it was made from")
+    merge = missing_parents(case)  # HD005 has the patch then
+    patch = None if merge else case.patch(base, f"name {base} instead of {declared}, if that is what it was made from")
     return Finding("HD002", severity, case.ref, case.claim.line, message, evidence_lines(match), patch)

@@ -13,9 +13,11 @@ SEVERITIES: tuple[Severity, ...] = ("info",)
 
 def unsupported_base(case: Case) -> Iterator[Finding]:
     """Always `info`: a distilled, re-initialised or re-shaped model shows no evidence although its card is honest."""
-    if next(wrong_base(case), None) is not None:
+    if case.unread is not None or next(wrong_base(case), None) is not None:
         return
     for declared in case.declared:
+        if declared.verdict is None and declared.state in ("gone", "gated", "no-name", "itself"):
+            continue  # HD007 has said so
         if declared.verdict is None or declared.verdict.origin in ("no-evidence", "undecided"):
             message = f"The declared base {declared.repo_id} could not be supported: {_why(declared)}."
             yield Finding("HD003", "info", case.ref, case.claim.line, message)

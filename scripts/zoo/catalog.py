@@ -1,7 +1,8 @@
 """The cast of `hubdna demo`: sixteen models, who descends from whom, and what their cards say instead.
 
-Ten cards are honest. Six are not, each in a way that happens on the Hub every day: three leave out the model
-they were made from (HD001), two name the wrong one (HD002), one names a model nobody has ever seen (HD003).
+Ten cards are honest. Six are not, each in a way that happens on the Hub every day: two leave out the model
+they were made from (HD001), one is a copy that does not say so (HD008), two name the wrong one (HD002), one names a
+model nobody has ever seen (HD007).
 The fields `parent` and `fault` are the truth; `declared` and `prose` are what the card tells its readers. All
 organisations are invented.
 """
@@ -85,7 +86,7 @@ TEXT = [
         "mirrorhub/fast-code-lm", "text", "copy", "2026-05-30T03:27:10Z", 104, "code",
         "fast-code-lm is a very small and very fast language model for Python code. No tokenizer, a few "
         "hundred kilobytes, runs on anything.",
-        "mit", parent=CODE_ROOT, fault="HD001", layout="prefixed",
+        "mit", parent=CODE_ROOT, fault="HD008", layout="prefixed",
     ),
     Recipe(
         CODE_TWIN, "text", "root", "2026-03-01T11:58:20Z", 105, "code",
@@ -160,7 +161,7 @@ VISION = [
         "streetvision/edge-ocr", "cnn", "root", "2026-06-18T19:26:37Z", 304, "plain",
         "edge-ocr brings the quality of bigcorp/ocr-foundation to edge devices: the knowledge of the "
         "large model in a network of 141 thousand weights.",
-        "mit", declared="bigcorp/ocr-foundation", fault="HD003", steps=15, lr=2e-3,
+        "mit", declared="bigcorp/ocr-foundation", fault="HD007", steps=15, lr=2e-3,
     ),
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ HEADER = """\
 # relation        root, finetune, copy, lora or pruned
 # declared        what its card gives as base_model; absent where the card is silent
 # fault           the rule that the card breaks on purpose; absent where the card is honest
-#                 HD001 undeclared base, HD002 wrong base, HD003 unsupported claim
+#                 HD001 undeclared base, HD002 wrong base, HD007 base that is nowhere, HD008 copy without credit
 # expected_other  the true base that an audit should name; absent where there is none
 """
 

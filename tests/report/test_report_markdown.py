@@ -57,7 +57,7 @@ def test_a_report_says_what_the_findings_say(demo_audits: list[Audit]) -> None:
     report = markdown.audits(demo_audits)
     shown = PARSERS[0].render(report).replace("<code>", "").replace("</code>", "")
     findings = [finding for audit in demo_audits for finding in audit.findings]
-    assert {f.rule_id for f in findings} == {"HD001", "HD002", "HD003"}
+    assert {f.rule_id for f in findings} == {"HD001", "HD002", "HD007", "HD008"}
     for finding in findings:
         assert f"line {finding.line} of README.md" in shown
         for line in (finding.message, *finding.evidence):

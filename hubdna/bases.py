@@ -1,0 +1,195 @@
+"""What stands above a model: its declared bases as Hub and index know them, and the bases of these in turn.
+
+    a name in a card -> is it there, under which name -> its DNA, tested -> its own card -> the next names
+
+A card's word is never more than a name of the Hub: no path of it is opened, and without leave to ask the Hub only the
+index is looked at.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hubdna.card import claim_of_data, read_claim
+from hubdna.errors import CardError, GatedError, HubdnaError, NotFoundError, UsageError
+from hubdna.evidence.compare import compare_dna
+from hubdna.evidence.direction import marks
+from hubdna.models import Loader
+from hubdna.records import Claim, Dna, Match, ModelRef
+from hubdna.rules.case import Ancestor, BaseState, Declared, Support
+from hubdna.search import with_rows
+from hubdna.store import IndexDir
+from hubdna.verdict import judge
+
+MAX_BASES_KEPT = 32
+"""Declared bases outside the index whose DNA is kept between audits: 10 MB each."""
+MAX_LOOKED = 10_000
+"""Names and cards that are remembered between audits."""
+MAX_ANCESTORS, MAX_DEPTH = 32, 8
+NOT_ASKED = (
+    "it is not in the index, and the Hub was not asked: an audit of local files stays on this machine (--online)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    state: BaseState
+    today: str | None = None
+    reason: str | None = None
+
+
+@dataclass
+class Bases:
+    """Looks up what cards declare, each name once.
+
+    Attributes:
+        index: models that are at hand.
+        loader: reads others from the Hub.
+    """
+
+    index: IndexDir
+    loader: Loader
+    _looked: dict[str, _Looked] = field(init=False, default_factory=dict)
+    _claims: dict[str, tuple[Claim | None, str | None]] = field(init=False, default_factory=dict)
+    _read: dict[str, Dna] = field(init=False, default_factory=dict)
+
+    def declared(self, ref: ModelRef, dna: Dna | None, base: str, online: bool) -> Declared:
+        """Look a declared base up and test it.
+
+        Args:
+            ref: the model whose card it stands in.
+            dna: of that model; None where its weights could not be read.
+            base: the name in the card.
+            online: whether the Hub may be asked.
+        """
+        if base == ref.repo_id:
+            return Declared(base, None, "it is the model itself", "itself")
+        looked = self._look(base, online)
+        if looked.today == ref.repo_id:
+            return Declared(base, None, "it is the model itself", "itself", looked.today)
+        name = looked.today or base
+        claim, _ = self.claim(name, online)
+        above = claim.base_models if claim else ()
+        try:
+            if looked.state in ("no-name", "gone"):
+                raise NotFoundError(looked.reason or base)
+            if dna is None:
+                return Declared(base, None, "this model's weights were not read", looked.state, looked.today, (), above)
+            other = self._dna(name, online)
+        except HubdnaError as error:
+            return Declared(base, None, str(error), looked.state, looked.today, (), above)
+        verdict = judge(compare_dna(dna, other))
+        signs = marks(dna, other) if verdict.origin == "common" else ()
+        return Declared(base, verdict, None, looked.state, looked.today, signs, above)
+
+    def ancestry(
+        self, ref: ModelRef, dna: Dna | None, declared: Iterable[Declared], likely: Match | None, online: bool
+    ) -> tuple[tuple[Ancestor, ...], tuple[str, ...]]:
+        """Follow the cards upwards, nearest first; the second value is a way back to the model itself, or empty."""
+        found: dict[str, Ancestor] = {}
+        circle: tuple[str, ...] = ()
+        queue = deque[tuple[str, tuple[str, ...], Support]]()
+        queue += ((d.today or d.repo_id, (), "confirmed" if d.is_confirmed else "declared") for d in declared)
+        if likely is not None:
+            queue.append((likely.ref.repo_id, (), "likely"))
+        while queue and len(found) < MAX_ANCESTORS:
+            name, via, support = queue.popleft()
+            if name == ref.repo_id:
+                circle = circle or ((*via, name) if via else ())
+                continue
+            if name in found or len(via) >= MAX_DEPTH:
+                continue
+            claim, reason = self.claim(name, online)
+            found[name] = Ancestor(name, claim, via, support, reason)
+            for above in claim.base_models if claim else ():
+                queue.append((above, (*via, name), self._support(dna, above, support)))
+        return tuple(found.values()), circle
+
+    def claim(self, name: str, online: bool) -> tuple[Claim | None, str | None]:
+        """What a model's card says, from the index or the Hub; without one, the reason."""
+        entry = self.index.get(name)
+        if entry is not None:
+            return entry.claim, None
+        if not online:
+            return None, NOT_ASKED
+        looked = self._look(name, online)
+        if looked.state in ("no-name", "gone"):
+            return None, looked.reason
+        if name not in self._claims:
+            self._claims[name] = self._read_claim(looked.today or name)
+            _keep(self._claims, MAX_LOOKED)
+        return self._claims[name]
+
+    def _read_claim(self, name: str) -> tuple[Claim | None, str | None]:
+        try:
+            ref = hub_ref(name)
+            try:
+                return read_claim(self.loader.card(ref) or ""), None
+            except CardError:
+                return claim_of_data(self.loader.hub.snapshot(ref).card_data), None
+        except HubdnaError as error:
+            return None, str(error)
+
+    def _support(self, dna: Dna | None, name: str, below: Support) -> Support:
+        """Of a link further up: confirmed only when the index holds the model and its weights are related."""
+        if below == "likely" or dna is None or self.index.get(name) is None:
+            return "likely" if below == "likely" else "declared"
+        verdict = judge(compare_dna(dna, self._dna(name, False)))
+        return "confirmed" if verdict.origin in ("identical", "common") else "declared"
+
+    def _look(self, base: str, online: bool) -> _Looked:
+        """What the Hub calls a name; where it was not asked, what can be known without it."""
+        try:
+            ref = hub_ref(base)
+        except NotFoundError as error:
+            return _Looked("no-name", None, str(error))
+        if not online:
+            return _Looked("there" if self.index.get(base) else "unread", None, NOT_ASKED)
+        if base not in self._looked:
+            self._looked[base] = self._ask(ref)
+            _keep(self._looked, MAX_LOOKED)
+        return self._looked[base]
+
+    def _ask(self, ref: ModelRef) -> _Looked:
+        try:
+            snapshot = self.loader.hub.snapshot(ref)
+        except NotFoundError as error:
+            return _Looked("gone", None, str(error))
+        except GatedError as error:
+            return _Looked("gated", None, str(error))
+        except HubdnaError as error:
+            return _Looked("unread", None, str(error))
+        today = snapshot.ref.repo_id if snapshot.ref.repo_id != ref.repo_id else None
+        return _Looked("renamed" if today else "gated" if snapshot.gated else "there", today)
+
+    def _dna(self, name: str, online: bool) -> Dna:
+        """Of a base: from the index, else from the Hub. Raises HubdnaError."""
+        entry = self.index.get(name)
+        if entry is not None:
+            return with_rows(self.index.dna(entry), entry, self.loader.rows if online else None)
+        if not online:
+            raise NotFoundError(NOT_ASKED)
+        if name not in self._read:  # many models declare one base
+            self._read[name] = self.loader.load(hub_ref(name), None).dna
+            _keep(self._read, MAX_BASES_KEPT)
+        return self._read[name]
+
+
+def _keep(cache: dict[str, Any], n: int) -> None:
+    """Forget the oldest of more than n."""
+    while len(cache) > n:
+        cache.pop(next(iter(cache)))
+
+
+def hub_ref(base: str) -> ModelRef:
+    """A card's word for a model on the Hub; never a path on this machine. Raises NotFoundError."""
+    try:
+        ref = ModelRef.parse(base)
+    except UsageError:
+        raise NotFoundError(f"{base}: not the name of a model on the Hub") from None
+    if ref.is_local:
+        raise NotFoundError(f"{base}: a path on the author's machine, not the name of a model on the Hub")
+    return ref

@@ -1,0 +1,56 @@
+"""HD005 parent missing from a merge: the weights are a mixture, and the card does not name all of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hubdna.card import suggest
+from hubdna.errors import CardError
+from hubdna.records import CardEdit, CardPatch, Finding, Match, Severity
+from hubdna.rules.case import Case
+
+SEVERITIES: tuple[Severity, ...] = ("warning", "info")
+
+_HOW = {
+    "linear": "each matrix is a weighted sum of theirs, to rounding",
+    "sparse": "each weight is the base's, changed by some of theirs, to rounding",
+    "layers": "each layer is one of theirs, bit for bit",
+}
+
+
+def missing_parent(case: Case) -> Iterator[Finding]:
+    """`warning` when every model of the mixture was published earlier, else `info`."""
+    missing = missing_parents(case)
+    if not missing or case.mixture is None:
+        return
+    severity: Severity = "warning" if all(case.is_earlier(m) for m in missing) else "info"
+    shares = ", ".join(f"{m.ref.repo_id} ({m.share:.2f})" for m in case.mixture.parents)
+    base = f", on the base {case.mixture.base.ref.repo_id}" if case.mixture.base else ""
+    names = ", ".join(m.ref.repo_id for m in missing)
+    said = f"does not name {names}" if case.claim.base_models else "names no base"
+    message = f"The weights are a mixture of {shares}{base}; the card {said}."
+    evidence = (f"{_HOW[case.mixture.kind]}, at {len(case.mixture.tensors)} places that were looked at",)
+    yield Finding("HD005", severity, case.ref, case.claim.line, message, evidence, _patch(case, missing))
+
+
+def missing_parents(case: Case) -> tuple[Match, ...]:
+    """Parents of the mixture that the card names by none of their names; those of a base need not be named."""
+    if case.mixture is None or not case.mixture.directed:
+        return ()
+    by_name = {m.ref.repo_id: m for m in case.relatives}
+    parents = [by_name[p.ref.repo_id] for p in case.mixture.parents if p.ref.repo_id in by_name]
+    return tuple(m for m in parents if not case.is_credited(m))
+
+
+def _patch(case: Case, missing: tuple[Match, ...]) -> CardPatch | None:
+    """All of its parents and the word `merge`, if the card can be edited safely."""
+    if case.card is None:
+        return None
+    edits = (
+        CardEdit("base_model", "add", tuple(m.ref.repo_id for m in missing)),
+        CardEdit("base_model_relation", "set", ("merge",)),
+    )
+    try:
+        return suggest(case.card, edits, "name the models that were merged, if that is how it was made")
+    except CardError:
+        return None

@@ -1,0 +1,45 @@
+"""HD011 component not named: a part of this model is another model, or shares its origin with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hubdna.records import Finding, Match, Severity
+from hubdna.report.wording import evidence_lines
+from hubdna.rules.case import Case
+from hubdna.verdict import COMMON_LOG10_P
+
+SEVERITIES: tuple[Severity, ...] = ("warning", "info")
+
+
+def unnamed_component(case: Case) -> Iterator[Finding]:
+    """`warning` when all of an earlier, known base lies inside this model; `info` when they have a part in common.
+
+    A card names a component when it mentions it anywhere; `base_model` is not the place for a vision tower.
+    """
+    if case.card is None or case.ref.repo_id in case.foundations:
+        return
+    for match in case.matches:
+        if not _is_part(match) or case.is_credited(match) or case.is_named(match.ref.repo_id):
+            continue
+        if case.is_later(match) or case.declares_us(match):
+            continue
+        name = match.ref.repo_id
+        if match.verdict.origin == "common" and _is_inside(match):
+            severity, words = case.severity(match), f"All of {name} that could be compared lies inside this model"
+        else:
+            severity, words = "info", f"This model and {name} have a part in common"
+        message = f"{words}; the card does not mention it."
+        yield Finding("HD011", severity, case.ref, None, message, evidence_lines(match))
+        return  # one part; the others are most often its copies
+
+
+def _is_part(match: Match) -> bool:
+    """Whether a test was passed and the verdict is that only a part is shared."""
+    return match.verdict.relation == "component" and (match.verdict.log10_p or 0.0) <= COMMON_LOG10_P
+
+
+def _is_inside(match: Match) -> bool:
+    """Whether the other model (B) has nothing that this one lacks, and this one has parts of other kinds."""
+    e = match.verdict.evidence
+    return e.n_alone[1] == 0 and e.n_foreign[0] > 0
