@@ -44,7 +44,7 @@ def mixture(*names: str, directed: bool = True, kind: str = "linear") -> Mixture
 
 def case(names: tuple[str, ...] = (), card: str = README, **more: Any) -> Case:
     """A case; `names` are what the card declares."""
-    claim = more.pop("claim", Claim(names, line=2, relation=more.pop("relation", None)))
+    claim = more.pop("claim", Claim(names, line=2, license="mit", relation=more.pop("relation", None)))
     tested = more.pop("declared", ())
     built = Case(US, claim, card, more.pop("created_at", "2026-06"))
     tested = tested or tuple(Declared(name, verdict()) for name in names)

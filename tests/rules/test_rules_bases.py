@@ -150,7 +150,7 @@ class TestUnfollowableBase:
         assert patch is not None and "new/b" in patch.diff
 
     def test_the_line_is_that_of_the_name(self) -> None:
-        claim = Claim(("a/b", "c/d"), line=2, base_lines=(3, 4))
+        claim = Claim(("a/b", "c/d"), line=2, license="mit", base_lines=(3, 4))
         one = case(claim=claim, declared=(declared("a/b"), Declared("c/d", None, "gone", "gone")))
         assert [f.line for f in found(one)] == [4]
 
