@@ -212,7 +212,7 @@ def test_remarks_on_a_card_are_part_of_the_audit(model: Path, index: Path, demo_
 
 
 def test_a_base_that_is_no_name_is_not_called_undeclared(model: Path, index: Path) -> None:
-    (model / "README.md").write_text("---\nbase_model: 7\n---\n")
+    (model / "README.md").write_text("---\nlicense: mit\nbase_model: 7\n---\n")
     with IndexDir(index) as store:
         (audit,) = Auditor(store, Loader("http://127.0.0.1:9")).audit([ModelRef(str(model))])
     (finding,) = audit.findings

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from typing import Any, Literal, get_args
@@ -84,8 +85,8 @@ class Licence:
 
 
 def find(spelling: str) -> Licence | None:
-    """The licence that a word of a card stands for, in any spelling. None: nobody knows it."""
-    return _SPELLINGS.get(key(spelling))
+    """The licence that a word of a card stands for, in any spelling, or by its address. None: nobody knows it."""
+    return _SPELLINGS.get(key(spelling)) or _ADDRESSES.get(_address(spelling))
 
 
 def key(spelling: str) -> str:
@@ -94,6 +95,10 @@ def key(spelling: str) -> str:
     plain = "".join(c for c in plain if unicodedata.category(c) != "Cf")
     words = [word.strip(".") for word in _SEPARATORS.split(_FILLERS.sub(" ", plain))]
     return "".join(words) or plain.strip()
+
+
+def _address(text: str) -> str:
+    return text[:MAX_SPELLING].strip().casefold().partition("://")[2].removeprefix("www.").rstrip("/")
 
 
 def _load() -> dict[str, Licence]:
@@ -124,3 +129,6 @@ def _spellings() -> dict[str, Licence]:
 
 
 _SPELLINGS = _spellings()
+_ONCE = Counter(_address(one.source) for one in TABLE.values())
+_ADDRESSES = {at: one for one in TABLE.values() if _ONCE[at := _address(one.source)] == 1}
+"""Pages that hold the text of one licence only."""

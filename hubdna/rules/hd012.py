@@ -54,6 +54,8 @@ def _fault(case: Case) -> str | None:
         return "The card says that its licence is unknown"
     if claim.license_name is not None and can_be_read:
         return None
+    if claim.license.startswith(("https://", "http://")):
+        return "The card gives an address for its licence; the Hub expects an id, or `other` with a license_link"
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in claim.license[:80])
     return (
         f"The card gives the licence {shown!r}, which neither the Hub nor hubdna knows, and no license_link to its text"

@@ -100,7 +100,11 @@ def test_every_spelling_leads_back(one: Licence) -> None:
         ("license", None),
         ("the", None),
         ("-", None),
-        ("https://opensource.org/license/mit", None),
+        ("https://huggingface.co/spaces/bigscience/license", "bigscience-bloom-rail-1.0"),
+        ("http://www.apache.org/licenses/LICENSE-2.0/", "apache-2.0"),
+        ("https://www.gnu.org/licenses/", None),
+        ("https://acme.example/license/mit", None),
+        ("://", None),
     ],
 )
 def test_spellings(spelling: str, name: str | None) -> None:
