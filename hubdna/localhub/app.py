@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hubdna.localhub import access, community, listing, resolve, settings, tree, webhooks, writing
+from hubdna.localhub import access, community, listing, moves, resolve, settings, tree, webhooks, writing
 from hubdna.localhub.caller import is_authorized, user_of
 from hubdna.localhub.refusals import Refusal, repo_not_found
 from hubdna.localhub.repos import Hub
@@ -114,6 +114,8 @@ def _app(hub: Hub, routes: list[Route]) -> Starlette:
 
 def _on_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
+    if error.code == "RepoNotFound" and (elsewhere := moves.redirect(request.app.state.hub, request)):
+        return elsewhere
     return JSONResponse({"error": error.message}, status_code=error.status, headers=error.headers)
 
 

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hubdna.localhub import commits, events
+from hubdna.localhub import commits, events, moves
 from hubdna.localhub.caller import hub_of, read_json, repo_id_of, user_of
 from hubdna.localhub.fields import repo_object_id
 from hubdna.localhub.refusals import Refusal, bad_request
@@ -30,7 +30,7 @@ async def delete_repo(request: Request) -> Response:
 
 
 async def move_repo(request: Request) -> Response:
-    """Give a repository another id. The old one leads nowhere; on the Hub it leads to the new one."""
+    """Give a repository another id; reading the old one leads to it."""
     user_of(request)
     body = await read_json(request)
     return await run_in_threadpool(_move, hub_of(request), body)
@@ -102,6 +102,7 @@ def _move(hub: Hub, body: dict[str, Any]) -> Response:
             repo.folder.rename(target)
         except OSError:  # a file lies where the organisation's folder would be
             raise bad_request(f"Invalid repository name: {new}") from None
+        moves.remember(hub, old, new)
     return JSONResponse({"url": f"{hub.endpoint}/{new}"})
 
 

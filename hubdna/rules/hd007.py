@@ -49,9 +49,11 @@ def _patch(case: Case, base: Declared) -> CardPatch | None:
     """Only what is beyond doubt: the new name for the old, and no base for a model that names itself."""
     if case.card is None or base.state not in ("renamed", "itself"):
         return None
-    edits = [CardEdit("base_model", "remove", (base.repo_id,))]
     if base.state == "renamed" and base.today:
-        edits = [CardEdit("base_model", "add", (base.today,)), *edits]
+        kept = dict.fromkeys(base.today if name == base.repo_id else name for name in case.claim.base_models)
+        edits = (CardEdit("base_model", "set", tuple(kept)),)
+    else:
+        edits = (CardEdit("base_model", "remove", (base.repo_id,)),)
     reason = f"{base.repo_id} is now {base.today}" if base.today else "a model is not its own base"
     try:
         return suggest(case.card, edits, reason)

@@ -271,9 +271,10 @@ def test_moving_takes_everything_along(api: HfApi, make_repo: MakeRepo) -> None:
         sha,
         [1],
     )
-    with pytest.raises(HfHubHTTPError, match="404"):
-        api.model_info(REPO)
+    assert api.model_info(REPO).id == "other/name", "an old name leads to the new one"
+    assert api.model_info(REPO, revision="main").id == "other/name"
     make_repo(REPO)
+    assert api.model_info(REPO).id == REPO
     for target in (REPO, "other/../x", ".hub/x", "a/b/c"):
         with pytest.raises((HfHubHTTPError, ValueError), match=r"409|400|Bad request|Invalid"):
             api.move_repo("other/name", target)
