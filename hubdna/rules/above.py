@@ -48,7 +48,7 @@ def is_broken_above(case: Case, ancestor: Ancestor) -> bool:
 def is_copy(case: Case, ancestor: Ancestor) -> bool:
     """Whether this model is an ancestor's in other numbers or another format, and no new one."""
     same = [m.verdict for m in case.matches if m.ref.repo_id == ancestor.repo_id]
-    same += [d.verdict for d in case.declared if d.repo_id == ancestor.repo_id and d.verdict is not None]
+    same += [d.verdict for d in case.declared if ancestor.repo_id in (d.repo_id, d.today) and d.verdict is not None]
     return case.claim.relation == "quantized" or any(v.origin == "identical" or v.relation in _COPIES for v in same)
 
 
@@ -95,7 +95,9 @@ def mildness(case: Case, ancestor: Ancestor) -> str | None:
 
 def _looks_younger(case: Case, ancestor: Ancestor) -> bool:
     """Whether a declared ancestor was published after this model, or has the marks of being made from it."""
-    if any(mark.child == 1 for mark in case.marks.get(ancestor.repo_id, ())):
+    marks = [*case.marks.get(ancestor.repo_id, ())]
+    marks += (mark for d in case.declared if ancestor.repo_id in (d.repo_id, d.today) for mark in d.marks)
+    if any(mark.child == 1 for mark in marks):
         return True
     return any(m.ref.repo_id == ancestor.repo_id and case.is_later(m) for m in case.matches)
 

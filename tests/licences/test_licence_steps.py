@@ -40,7 +40,7 @@ def verdict(parent: str, child: str) -> str:
         ("qwen-research", "apache-2.0", "unclear"),
         ("tongyi-qianwen", "apache-2.0", "unclear"),
         ("apple-amlr", "mit", "less-restrictive"),
-        ("fair-noncommercial-research-license", "cc-by-nc-4.0", "incompatible"),
+        ("fair-noncommercial-research-license", "cc-by-nc-4.0", "unclear"),
         ("cc", "mit", "unclear"),
         ("unknown", "mit", "unclear"),
         ("mit", "other", "unclear"),

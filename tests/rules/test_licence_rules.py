@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubdna.card import apply, read_claim
+from hubdna.licences import find, step
 from hubdna.records import Mark, ModelRef
 from hubdna.rules import RULES, Case
 from hubdna.rules.case import Ancestor
@@ -114,3 +115,34 @@ def test_a_long_card_and_many_ancestors_are_read_in_time() -> None:
     text = "llama 3 . 1 " * 20_000 + "#" * 50_000 + "=\n" * 20_000
     case = replace(build({"card": "license: mit", "text": text}), ancestry=above)
     assert [f.rule_id for rule in OURS for f in RULES[rule](case)] == ["HD013", "HD014"]
+
+
+PAGES = Path(__file__).parents[2] / "docs" / "rules"
+
+
+@pytest.mark.parametrize(
+    ("page", "row"),
+    [
+        ("HD013", {"card": "license: apache-2.0", "above": [["big/base", "license: cc-by-nc-4.0", "confirmed"]]}),
+        (
+            "HD014",
+            {
+                "model": "me/Poet-8B",
+                "card": "license: llama3.1",
+                "text": "Built with Llama",
+                "files": ["NOTICE"],
+                "above": [["meta-llama/Llama-3.1-8B", "license: llama3.1", "confirmed"]],
+            },
+        ),
+    ],
+)
+def test_the_examples_of_the_pages_are_what_the_rules_say(page: str, row: dict) -> None:
+    (finding,) = RULES[page](build(row))
+    assert f"```text\n{finding.message}\n```" in (PAGES / f"{page}.md").read_text()
+
+
+def test_the_table_of_the_page_is_what_the_steps_say() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| ([a-z ]+)[:|]?", (PAGES / "HD013.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 6
+    for parent, child, said in rows:
+        assert step(find(parent), find(child)).verdict == said.strip().replace("less restrictive", "less-restrictive")
