@@ -90,20 +90,29 @@ def audit(
             if painter:
                 pictures.append(painter.painting(models[len(done)], audit, store))
             done.append(audit)
-        for line in (f"Looked in {describe(store)}.", *settings.describe(today())):
-            console.print(text.clean(line), highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"Looked in {describe(store)}.", *settings.describe(today()))
+    if output is not None and not fix:
+        _say(console, *text.summary(done))
     if not fix or output is not None:
         write(output, written(done)) if written else write_text(output, text.audits(done))
     unfixed = [audit for audit in done if not _fixed(audit, loader, console)] if fix else []
-    severities = list(FailOn)
-    worst = [
-        f
-        for a in done
-        for f in a.findings
-        if fail_on and severities.index(FailOn(f.severity)) <= severities.index(fail_on)
-    ]
     unread = any(s.subject == str(a.ref) for a in done for s in a.skipped)
-    raise typer.Exit(3 if unread or unfixed else 1 if worst else 0)
+    raise typer.Exit(3 if unread or unfixed else 1 if _fails(done, fail_on) else 0)
+
+
+def _fails(done: list[Audit], fail_on: FailOn | None) -> bool:
+    """Whether a finding is as grave as `--fail-on`, or graver."""
+    severities = list(FailOn)
+    grave = severities[: severities.index(fail_on) + 1] if fail_on else []
+    return any(FailOn(finding.severity) in grave for audit in done for finding in audit.findings)
+
+
+def _say(console: Console, *lines: str) -> None:
+    """Lines of the summary; what is other people's in them without control characters."""
+    from hubdna.report.text import clean
+
+    for line in lines:
+        console.print(clean(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _keeping(endpoint: str | None, token: str | None, read: Read) -> KeepingLoader:
@@ -128,7 +137,7 @@ def _fixed(audit: Audit, loader: Loader, console: Console) -> bool:
     from hubdna.report.text import clean
 
     def say(what: str) -> None:
-        console.print(clean(f"{audit.ref}: {what}"), highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"{audit.ref}: {what}")
 
     try:
         done = fix_folder(audit) if audit.ref.is_local else open_pull_request(audit, loader.hub)

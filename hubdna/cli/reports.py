@@ -25,7 +25,7 @@ def writer(format: AuditFormat, hub: Callable[[], str], paintings: Sequence[Pain
         from hubdna.report import sarif
         from hubdna.rules import stories
 
-        return lambda done: sarif.audits(done, stories(), hub(), _rule_pages())
+        return lambda done: sarif.audits(done, stories(), hub(), rule_pages())
     if format is AuditFormat.cyclonedx:
         from hubdna.report import cyclonedx
 
@@ -41,7 +41,7 @@ def writer(format: AuditFormat, hub: Callable[[], str], paintings: Sequence[Pain
     return writers.get(format)
 
 
-def _rule_pages() -> str | None:
+def rule_pages() -> str | None:
     """The address of docs/rules, where the package says that its documents are published."""
     from importlib.metadata import metadata
 

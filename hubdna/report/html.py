@@ -13,7 +13,7 @@ from hubdna.report.forest import MEANINGS, Layout, Line, lay_out, line
 from hubdna.report.html_page import esc, facts, name, page, table
 from hubdna.report.html_style import DEFINITIONS
 from hubdna.report.painting import painting, unmet
-from hubdna.report.text import clean, cost, direction, headline, ignored, skipped
+from hubdna.report.text import clean, cost, count, direction, headline, ignored, skipped
 from hubdna.report.wording import evidence_lines, explain
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -22,10 +22,7 @@ _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 def audits(results: Iterable[tuple[Audit, Painting]]) -> str:
     """Several audits on one page, each with its painting."""
     done = list(results)
-    found = [f.severity for audit, _ in done for f in audit.findings]
-    counts = ", ".join(f"{found.count(severity)} {severity}" for severity in _SEVERITIES)
-    n_ignored = sum(len(audit.ignored) for audit, _ in done)
-    counts += f", {n_ignored} ignored" if n_ignored else ""
+    counts = count([audit for audit, _ in done]).partition(": ")[2]
     head = [f"<h1>Audit of {_number(len(done), 'model')}</h1>", f'<p class="say">{counts}</p>']
     if len(done) > 1:
         links = (f'<li><a href="#m{i}">{name(a.ref)}</a> {_short(a)}</li>' for i, (a, _) in enumerate(done))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from hubdna.records import Audit, Finding, Provenance, Severity
-from hubdna.report.text import clean, headline, ignored, skipped
+from hubdna.records import Audit, Finding, Provenance
+from hubdna.report.text import clean, count, headline, ignored, skipped
 
 MAX_MATCHES = 5
 """Relatives listed for a model; a comment is no table."""
@@ -19,18 +19,13 @@ MAX_MATCHES = 5
 _PLAIN = re.compile(r"<=|(?!\d+[.)]+\Z)\(?(?:[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|\d+(?:\.\d+|e-\d+)?%?)[.,;:!?)]*")
 """Words, numbers, and the sign in `p <= 1e-35`. `GH-1`, `evil.com` and `1.`, which begins a list, are none of these."""
 _ENDS = re.compile(r"(.*[^.,;:!?])([.,;:!?]*)", re.DOTALL)
-_SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 def audits(results: Iterable[Audit]) -> str:
     """Sections of several audits, then a count and what it takes to repeat them."""
     done = list(results)
     lines = [line for audit in done for line in _section(audit)]
-    found = [f.severity for audit in done for f in audit.findings]
-    counts = ", ".join(f"{found.count(severity)} {severity}" for severity in _SEVERITIES)
-    n_ignored = sum(len(audit.ignored) for audit in done)
-    counts += f", {n_ignored} ignored" if n_ignored else ""
-    lines += [f"**{len(done)} model{'s' if len(done) != 1 else ''} audited: {counts}**", ""]
+    lines += [f"**{count(done)}**", ""]
     for provenance in dict.fromkeys(audit.provenance for audit in done):
         lines += [] if provenance is None else [_computed(provenance), ""]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -139,16 +139,26 @@ def _with_copies(match: Match) -> str:
 
 def audits(results: Iterable[Audit]) -> RenderableType:
     """Findings of several audits, then a count."""
-    parts: list[RenderableType] = []
-    n_models, n_ignored, counts = 0, 0, {"error": 0, "warning": 0, "info": 0}
-    for audit in results:
-        n_models += 1
-        n_ignored += len(audit.ignored)
-        for finding in audit.findings:
-            counts[finding.severity] += 1
-        parts.append(_audit(audit))
-    summary = ", ".join(f"{n} {name}" for name, n in counts.items()) + (f", {n_ignored} ignored" if n_ignored else "")
-    return Group(*parts, Text(f"{n_models} model{'s' if n_models != 1 else ''} audited: {summary}", "bold"))
+    done = list(results)
+    return Group(*map(_audit, done), Text(count(done), "bold"))
+
+
+def count(done: Sequence[Audit]) -> str:
+    """`2 models audited: 0 error, 1 warning, 0 info, 1 ignored`."""
+    found = [finding.severity for audit in done for finding in audit.findings]
+    counts = [f"{found.count(severity)} {severity}" for severity in ("error", "warning", "info")]
+    n_ignored = sum(len(audit.ignored) for audit in done)
+    counts += [f"{n_ignored} ignored"] if n_ignored else []
+    return f"{len(done)} model{'s' if len(done) != 1 else ''} audited: {', '.join(counts)}"
+
+
+def summary(done: Sequence[Audit]) -> Iterator[str]:
+    """What was found, a line each, and a count: for whoever has the report in a file."""
+    for audit in done:
+        yield from (clean(f"{audit.ref}: skipped: {one.reason}") for one in audit.skipped)
+        yield from (clean(f"{audit.ref}: {f.rule_id} {f.severity}: {f.message}") for f in audit.findings)
+        yield from (f"{clean(audit.ref)}: ignored: {ignored(one)}" for one in audit.ignored)
+    yield count(done)
 
 
 def _audit(audit: Audit) -> RenderableType:

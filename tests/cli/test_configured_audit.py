@@ -131,3 +131,22 @@ def test_rules_lists_what_each_may_say_and_what_is_configured(run: Run, tmp_path
     text = run("rules").out
     assert "Configured by hubdna.toml." in text and "configured: at most info" in text and "switched off" in text
     assert "Configured" not in run("rules", "--no-config").out
+
+
+def test_sarif_names_the_pages_of_the_rules(run: Run, endpoint: str, index: Path) -> None:
+    from hubdna.cli.reports import rule_pages
+
+    ran = run("audit", FAULTY, "--index", index, "--endpoint", endpoint, "--no-config", "--format", "sarif")
+    rules = json.loads(ran.out)["runs"][0]["tool"]["driver"]["rules"]
+    pages = rule_pages()
+    assert pages is not None and pages.startswith("https://") and pages.endswith("/docs/rules")
+    assert {rule["id"]: rule["helpUri"] for rule in rules} == {rule: f"{pages}/{rule}.md" for rule in RULES}
+
+
+def test_a_report_in_a_file_leaves_its_findings_on_stderr(run: Run, endpoint: str, index: Path, tmp_path: Path) -> None:
+    command = ["audit", FAULTY, "nobody/nothing", "--index", index, "--endpoint", endpoint, "--no-config"]
+    ran = run(*command, "--format", "sarif", "--output", tmp_path / "audit.sarif")
+    assert (ran.code, ran.out) == (3, "")
+    assert f"{FAULTY}: HD001 warning: " in ran.err and "nobody/nothing: skipped: " in ran.err
+    assert "2 models audited: 0 error, " in ran.err
+    assert run(*command, "--quiet", "--output", tmp_path / "audit.txt").err == ""
