@@ -36,14 +36,25 @@ lawyer where it matters.
 | `incompatible` | the parent's licence does not let derived models carry the child's: share-alike, no derivatives |
 | `unclear` | it depends on what two ids do not tell, on a text that was not read, or on law that is not settled |
 
+Whoever wrote a licence is not bound by it: models of its author's accounts, such as `google` of the Gemma terms, are
+left out, and so is a parent of the same owner.
+
 A stricter child of a permissive parent is fine. Apache 2.0, MIT, BSD and CC BY are not held against each other: each
 asks that notices are kept, which a card does not show.
 
+<!-- python -->
 ```python
 from hubdna.licences import find, step
 
-step(find("cc-by-nc-4.0"), find("Apache 2.0"))  # less-restrictive: does not allow commercial use, while ...
-step(find("apache-2.0"), find("cc-by-nc-4.0"))  # fine
+found = step(find("cc-by-nc-4.0"), find("Apache 2.0"))
+print(f"{found.verdict}: cc-by-nc-4.0 {found.why}")
+print(step(find("apache-2.0"), find("cc-by-nc-4.0")).verdict)
+```
+
+<!-- python output -->
+```text
+less-restrictive: cc-by-nc-4.0 does not allow commercial use, while apache-2.0 does
+fine
 ```
 
 Spellings are read as a person reads them (`Apache License, Version 2.0`, `llama-3.1`, `GPLv3`), and nothing is guessed:

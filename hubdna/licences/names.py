@@ -29,7 +29,12 @@ def licence(claim: Claim) -> Licence | None:
 
 
 def licences(claim: Claim) -> tuple[Licence, ...]:
-    """The licences that a card gives, of those that are known: usually one; several where it lists several."""
+    """The licences that a card gives, of those that are known: usually one; several where it lists several.
+
+    Of a licence without a known name the link counts, where the table has that address.
+    """
+    if (linked := find(claim.license_link or "")) and (claim.license is None or find(claim.license) is None):
+        return (linked,)
     if claim.license is None:
         return ()
     whole = find(claim.license)

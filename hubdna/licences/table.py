@@ -59,6 +59,7 @@ class Licence:
     name_begins: str | None = None
     display: tuple[str, ...] = ()
     notice: str | None = None
+    makers: tuple[str, ...] = ()
     several: bool = False
     unclear: str | None = None
     read: str | None = None

@@ -24,14 +24,15 @@ def licensed(case: Case) -> Iterator[tuple[Ancestor, Licence]]:
     """Ancestors of other owners whose cards give one known licence, nearest first."""
     for ancestor in case.ancestry:
         found = licence(ancestor.claim) if ancestor.claim is not None else None
-        if found is not None and not is_own(case, ancestor):
+        if found is not None and not is_own(case, ancestor, found):
             yield ancestor, found
 
 
-def is_own(case: Case, ancestor: Ancestor) -> bool:
-    """Whether the same account gave the licence: who owns both may give either as he likes."""
+def is_own(case: Case, ancestor: Ancestor, one: Licence) -> bool:
+    """Whether the owner of a model also owns the ancestor, or wrote its licence: then he may give what he likes."""
     mine = owner(case.ref.repo_id).casefold()
-    return bool(mine) and not case.ref.is_local and owner(ancestor.repo_id).casefold() == mine
+    theirs = {owner(ancestor.repo_id).casefold(), *(maker.casefold() for maker in one.makers)}
+    return bool(mine) and not case.ref.is_local and mine in theirs
 
 
 def path(case: Case, ancestor: Ancestor) -> tuple[Claim | None, ...]:

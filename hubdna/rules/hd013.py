@@ -21,7 +21,7 @@ def weaker_licence(case: Case) -> Iterator[Finding]:
     found: dict[str, Finding] = {}
     for ancestor in case.ancestry:
         passage = chain(path(case, ancestor))
-        if passage.parent is None or passage.step.verdict == "fine" or is_own(case, ancestor):
+        if passage.parent is None or passage.step.verdict == "fine" or is_own(case, ancestor, passage.parent):
             continue
         held = found.get(passage.parent.id)
         if held is None or held.severity == "info":

@@ -139,6 +139,15 @@ def test_the_licence_of_a_claim() -> None:
     assert licences(Claim(license="Apache License, Version 2.0")) == (TABLE["apache-2.0"],)
 
 
+def test_the_link_counts_where_the_name_says_nothing() -> None:
+    link = "https://ai.google.dev/gemma/terms/"
+    for said in (None, "acme"):
+        assert licence(Claim(license=said, license_link=link)) is TABLE["gemma"]
+    assert licence(Claim(license="mit", license_link=link)) is TABLE["mit"]
+    for other in ("LICENSE", "https://acme.example", "", "https://www.gnu.org/licenses/"):
+        assert licence(Claim(license_link=other)) is None
+
+
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [
