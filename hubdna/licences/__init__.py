@@ -8,7 +8,7 @@ Facts, not advice: where a text was not read or the law is not settled, the answ
 """
 
 from hubdna.licences.names import begins_with, has_words, licence, licences, mentions
-from hubdna.licences.steps import Passage, Step, Verdict, chain, step
+from hubdna.licences.steps import Passage, Step, StepVerdict, chain, step
 from hubdna.licences.table import DOUBTS, KINDS, TABLE, Kind, Licence, find
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Licence",
     "Passage",
     "Step",
-    "Verdict",
+    "StepVerdict",
     "begins_with",
     "chain",
     "find",

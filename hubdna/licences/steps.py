@@ -14,8 +14,8 @@ from hubdna.licences.names import licences
 from hubdna.licences.table import Licence
 from hubdna.records import Claim
 
-Verdict = Literal["fine", "less-restrictive", "incompatible", "unclear"]
-_WORST_FIRST: tuple[Verdict, ...] = ("incompatible", "less-restrictive", "unclear", "fine")
+StepVerdict = Literal["fine", "less-restrictive", "incompatible", "unclear"]
+_WORST_FIRST: tuple[StepVerdict, ...] = ("incompatible", "less-restrictive", "unclear", "fine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Step:
         why: a clause that goes on after "X says PARENT'S ID, which"; empty for `fine`.
     """
 
-    verdict: Verdict
+    verdict: StepVerdict
     why: str = ""
 
 
@@ -66,16 +66,16 @@ def step(parent: Licence, child: Licence) -> Step:
 
 
 def _faults(parent: Licence, child: Licence) -> Iterator[Step]:
-    if parent.several and not parent.passes_on and parent.kind == "family":
+    if parent.kind == "family":
         yield Step("unclear", "names a family of licences: the conditions of its members differ")
         return
     if not parent.derivatives:
         yield Step("incompatible", "does not allow adapted versions to be passed on, under any licence")
         return
-    if child.several and child.kind == "family":
+    if child.kind == "family":
         if parent.binds:
             yield Step(
-                "unclear", f"has conditions that {child.id}, the name of a family of licences, may or may not carry on"
+                "unclear", f"has conditions; {child.id}, a family of licences, does not tell whether it has them"
             )
         return
     if not parent.commercial and child.commercial:
@@ -95,10 +95,17 @@ def _passed_on(parent: Licence, child: Licence) -> Iterator[Step]:
     if parent.use_restrictions and child.is_open:
         yield Step("less-restrictive", f"forbids some uses and has that handed on, while {child.id} forbids none")
     elif parent.passes_on and child.is_open and parent.commercial:
-        but = "lets derived models have other terms if its own are met" if parent.other_terms else "has to go with them"
-        yield Step("unclear", f"{but}; {child.id} does not tell whether they are")
+        if parent.other_terms:
+            why = f"lets derived models have other terms if its own are met; {child.id} does not tell whether they are"
+            yield Step("unclear", why)
+        else:
+            yield Step("unclear", _goes_along(child))
     elif parent.passes_on and not child.is_open:
-        yield Step("unclear", f"has to go with derived models; {child.id} does not tell whether it does")
+        yield Step("unclear", _goes_along(child))
+
+
+def _goes_along(child: Licence) -> str:
+    return f"has to go with derived models; {child.id} does not tell whether it does"
 
 
 def chain(claims: Sequence[Claim | None]) -> Passage:

@@ -60,7 +60,6 @@ class Licence:
     display: tuple[str, ...] = ()
     notice: str | None = None
     makers: tuple[str, ...] = ()
-    several: bool = False
     unclear: str | None = None
     read: str | None = None
 

@@ -46,9 +46,7 @@ def _fault(case: Case) -> str | None:
     if claim.license is None and claim.license_line is None:
         return "The card gives no licence"
     if claim.license is None:
-        return (
-            None if can_be_read else "The card gives a licence without its name; `license: other` needs a license_name"
-        )
+        return None if can_be_read else "The card gives a licence without a name; `license: other` needs a license_name"
     found = find(claim.license)
     if found is not None and found.id == "unknown":
         return "The card says that its licence is unknown"
@@ -57,9 +55,7 @@ def _fault(case: Case) -> str | None:
     if claim.license.startswith(("https://", "http://")):
         return "The card gives an address for its licence; the Hub expects an id, or `other` with a license_link"
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in claim.license[:80])
-    return (
-        f"The card gives the licence {shown!r}, which neither the Hub nor hubdna knows, and no license_link to its text"
-    )
+    return f"The card gives the licence {shown!r}, which is known neither to the Hub nor here, and no license_link"
 
 
 def _heirs(case: Case) -> Iterator[tuple[Ancestor, Licence]]:

@@ -12,25 +12,26 @@ from hubdna.rules.case import Ancestor, Case
 
 SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 
+_GRAVER = ("info", "warning")
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,2}[ \t]+([^\n]+)|^([^\n]+)\n[ \t]*=+[ \t]*$", re.MULTILINE)
 
 
 def unmet_duties(case: Case) -> Iterator[Finding]:
     """`warning` for the name of a confirmed descendant, where the licence is clear; `info` for everything else.
 
+    Of several ancestors that ask for the same the nearest is named, and a confirmed one before others.
+
     Words to be shown may stand on another page, and a notice in another file: that is never more than `info`.
     """
     if case.card is None:
         return
-    seen: set[tuple[object, ...]] = set()
+    found: dict[tuple[object, ...], Finding] = {}
     for ancestor, one in licensed(case):
         asked = (one.name_begins, one.display, one.notice)
-        if asked in seen:
-            continue
-        seen.add(asked)
         finding = _finding(case, ancestor, one)
-        if finding is not None:
-            yield finding
+        if finding is not None and (asked not in found or (found[asked].severity, finding.severity) == _GRAVER):
+            found[asked] = finding
+    yield from found.values()
 
 
 def _finding(case: Case, ancestor: Ancestor, one: Licence) -> Finding | None:
@@ -63,7 +64,7 @@ def _unnamed(case: Case, one: Licence) -> str | None:
     name = case.ref.repo_id.rpartition("/")[2]
     heading = _HEADING.search(prose(case))
     names = [name, *((heading[1] or heading[2],) if heading else ())]
-    if any(begins_with(called, one.name_begins) for called in names):
+    if any(begins_with(each, one.name_begins) for each in names):
         return None
     return f'that the name of a model made with it begins with "{one.name_begins}"; {name} does not'
 
