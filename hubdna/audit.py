@@ -100,7 +100,7 @@ class Auditor:
         if ref.is_local and card is None:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
             return Audit(snapshot.ref, claim, tuple(related[: self.k]), (), None, tuple(skipped))
-        case = self._inquiry.case(snapshot, dna, claim, card, related, unread)
+        case = self._inquiry.case(snapshot, dna, claim, card, related, unread, rows)
         findings = tuple(f for rule in RULES.values() for f in rule(case))
         return Audit(snapshot.ref, claim, tuple(related[: self.k]), findings, None, tuple(skipped))
 

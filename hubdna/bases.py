@@ -20,7 +20,7 @@ from hubdna.evidence.direction import marks
 from hubdna.models import Loader
 from hubdna.records import Claim, Dna, Match, ModelRef
 from hubdna.rules.case import Ancestor, BaseState, Declared, Support
-from hubdna.search import with_rows
+from hubdna.search import Rows, with_rows
 from hubdna.store import IndexDir
 from hubdna.verdict import judge
 
@@ -56,17 +56,18 @@ class Bases:
     _claims: dict[str, tuple[Claim | None, str | None]] = field(init=False, default_factory=dict)
     _read: dict[str, Dna] = field(init=False, default_factory=dict)
 
-    def declared(self, ref: ModelRef, dna: Dna | None, base: str, online: bool) -> Declared:
+    def declared(self, ref: ModelRef, dna: Dna | None, base: str, rows: Rows | None) -> Declared:
         """Look a declared base up and test it.
 
         Args:
             ref: the model whose card it stands in.
             dna: of that model; None where its weights could not be read.
             base: the name in the card.
-            online: whether the Hub may be asked.
+            rows: reads rows from the Hub; None where it may not be asked.
         """
         if base == ref.repo_id:
             return Declared(base, None, "it is the model itself", "itself")
+        online = rows is not None
         looked = self._look(base, online)
         if looked.today == ref.repo_id:
             return Declared(base, None, "it is the model itself", "itself", looked.today)
@@ -78,7 +79,7 @@ class Bases:
                 raise NotFoundError(looked.reason or base)
             if dna is None:
                 return Declared(base, None, "this model's weights were not read", looked.state, looked.today, (), above)
-            other = self._dna(name, online)
+            other = self._dna(name, rows)
         except HubdnaError as error:
             return Declared(base, None, str(error), looked.state, looked.today, (), above)
         verdict = judge(compare_dna(dna, other))
@@ -86,7 +87,7 @@ class Bases:
         return Declared(base, verdict, None, looked.state, looked.today, signs, above)
 
     def ancestry(
-        self, ref: ModelRef, dna: Dna | None, declared: Iterable[Declared], likely: Match | None, online: bool
+        self, ref: ModelRef, dna: Dna | None, declared: Iterable[Declared], likely: Match | None, rows: Rows | None
     ) -> tuple[tuple[Ancestor, ...], tuple[str, ...]]:
         """Follow the cards upwards, nearest first; the second value is a way back to the model itself, or empty."""
         found: dict[str, Ancestor] = {}
@@ -102,7 +103,7 @@ class Bases:
                 continue
             if name in found or len(via) >= MAX_DEPTH:
                 continue
-            claim, reason = self.claim(name, online)
+            claim, reason = self.claim(name, rows is not None)
             found[name] = Ancestor(name, claim, via, support, reason)
             for above in claim.base_models if claim else ():
                 queue.append((above, (*via, name), self._support(dna, above, support)))
@@ -137,7 +138,7 @@ class Bases:
         """Of a link further up: confirmed only when the index holds the model and its weights are related."""
         if below == "likely" or dna is None or self.index.get(name) is None:
             return "likely" if below == "likely" else "declared"
-        verdict = judge(compare_dna(dna, self._dna(name, False)))
+        verdict = judge(compare_dna(dna, self._dna(name, None)))
         return "confirmed" if verdict.origin in ("identical", "common") else "declared"
 
     def _look(self, base: str, online: bool) -> _Looked:
@@ -165,12 +166,12 @@ class Bases:
         today = snapshot.ref.repo_id if snapshot.ref.repo_id != ref.repo_id else None
         return _Looked("renamed" if today else "gated" if snapshot.gated else "there", today)
 
-    def _dna(self, name: str, online: bool) -> Dna:
+    def _dna(self, name: str, rows: Rows | None) -> Dna:
         """Of a base: from the index, else from the Hub. Raises HubdnaError."""
         entry = self.index.get(name)
         if entry is not None:
-            return with_rows(self.index.dna(entry), entry, self.loader.rows if online else None)
-        if not online:
+            return with_rows(self.index.dna(entry), entry, rows)
+        if rows is None:
             raise NotFoundError(NOT_ASKED)
         if name not in self._read:  # many models declare one base
             self._read[name] = self.loader.load(hub_ref(name), None).dna

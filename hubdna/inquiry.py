@@ -12,7 +12,7 @@ from hubdna.evidence.unmix import unmix
 from hubdna.models import Loader
 from hubdna.records import Claim, Dna, Mark, Match, ModelRef, Snapshot
 from hubdna.rules import Case
-from hubdna.search import Rows, with_rows
+from hubdna.search import Once, Rows, with_rows
 from hubdna.store import IndexDir
 
 
@@ -41,7 +41,7 @@ class Inquiry:
 
     def case(
         self, snapshot: Snapshot, dna: Dna | None, claim: Claim, card: str | None, related: Sequence[Match],
-        unread: str | None,
+        unread: str | None, rows: Rows | None,
     ) -> Case:  # fmt: skip
         """Gather what rules may look at.
 
@@ -52,32 +52,29 @@ class Inquiry:
             card: its text; None where it could not be read.
             related: its relatives in the index.
             unread: why there is no DNA.
+            rows: reads rows that a published index does not hold, from the Hub; None where that may not be asked.
         """
-        ref, online = snapshot.ref, self.may_ask(snapshot.ref)
+        ref = snapshot.ref
         each = (one for m in related for one in self._each_copy(m))
         others = tuple(m for m in each if not (ref.is_local and m.verdict.origin == "identical"))  # ourselves
-        declared = tuple(self._above.declared(ref, dna, base, online) for base in claim.base_models)
+        declared = tuple(self._above.declared(ref, dna, base, rows) for base in claim.base_models)
         case = Case(
             ref, claim, card, snapshot.created_at, others, declared, self.foundations, self._declaring,
             files=snapshot.files, unread=unread,
         )  # fmt: skip
         likely = next((m for m in case.likely_parents if case.is_close(m)), None) if not declared else None
-        ancestry, cycle = self._above.ancestry(ref, dna, declared, likely, online)
+        ancestry, cycle = self._above.ancestry(ref, dna, declared, likely, rows)
         case = replace(case, ancestry=ancestry, cycle=cycle)
         kin = [m for m in related if m.verdict.origin == "common" and case.is_close(m)]
         if dna is None or not kin:
             return case
-        models = [self._dna(m, self.rows(ref)) for m in kin]
+        models = [self._dna(m, rows) for m in kin]
         mixture = unmix(dna, models) if len(models) > 1 else None
         return replace(case, marks=_marks(dna, kin, models), mixture=mixture)
 
-    def may_ask(self, ref: ModelRef) -> bool:
-        """Whether the Hub may be asked in an audit of this model."""
-        return self.online or not ref.is_local
-
     def rows(self, ref: ModelRef) -> Rows | None:
-        """Reads rows that a published index does not hold, where the Hub may be asked."""
-        return self.loader.rows if self.may_ask(ref) else None
+        """Reads rows of other models from the Hub, each model once; None where an audit of this one may not ask it."""
+        return Once(self.loader.rows) if self.online or not ref.is_local else None
 
     def _each_copy(self, match: Match) -> Iterator[Match]:
         """A match and each of its exact copies: any of them may be the base that a card should name."""
