@@ -8,10 +8,11 @@ index is looked at.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 from hubdna.card import claim_of_data, read_claim
 from hubdna.errors import CardError, GatedError, HubdnaError, NotFoundError, UsageError
@@ -24,14 +25,37 @@ from hubdna.search import Rows, with_rows
 from hubdna.store import IndexDir
 from hubdna.verdict import judge
 
+T = TypeVar("T")
+
 MAX_BASES_KEPT = 32
 """Declared bases outside the index whose DNA is kept between audits: 10 MB each."""
 MAX_LOOKED = 10_000
 """Names and cards that are remembered between audits."""
+KEPT_S = 900.0
+"""For how long: a bot audits for months, and names change."""
 MAX_ANCESTORS, MAX_DEPTH = 32, 8
 NOT_ASKED = (
     "it is not in the index, and the Hub was not asked: an audit of local files stays on this machine (--online)"
 )
+
+
+class Recent(Generic[T]):
+    """Answers of a quarter of an hour, the last n of them. What raises is not remembered."""
+
+    def __init__(self, n: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._n, self._clock = n, clock
+        self._known: dict[str, tuple[float, T]] = {}
+
+    def get(self, name: str, ask: Callable[[], T]) -> T:
+        """The answer for a name, asked for if it is not known or too old. Raises what asking raises."""
+        at, found = self._known.get(name, (-KEPT_S, None))
+        if found is None or self._clock() - at >= KEPT_S:
+            found = ask()
+            self._known.pop(name, None)
+            self._known[name] = (self._clock(), found)
+            while len(self._known) > self._n:
+                self._known.pop(next(iter(self._known)))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +76,9 @@ class Bases:
 
     index: IndexDir
     loader: Loader
-    _looked: dict[str, _Looked] = field(init=False, default_factory=dict)
-    _claims: dict[str, tuple[Claim | None, str | None]] = field(init=False, default_factory=dict)
-    _read: dict[str, Dna] = field(init=False, default_factory=dict)
+    _looked: Recent[_Looked] = field(init=False, default_factory=lambda: Recent(MAX_LOOKED))
+    _claims: Recent[Claim] = field(init=False, default_factory=lambda: Recent(MAX_LOOKED))
+    _read: Recent[Dna] = field(init=False, default_factory=lambda: Recent(MAX_BASES_KEPT))
 
     def declared(self, ref: ModelRef, dna: Dna | None, base: str, rows: Rows | None) -> Declared:
         """Look a declared base up and test it.
@@ -119,20 +143,17 @@ class Bases:
         looked = self._look(name, online)
         if looked.state in ("no-name", "gone"):
             return None, looked.reason
-        if name not in self._claims:
-            self._claims[name] = self._read_claim(looked.today or name)
-            _keep(self._claims, MAX_LOOKED)
-        return self._claims[name]
-
-    def _read_claim(self, name: str) -> tuple[Claim | None, str | None]:
         try:
-            ref = hub_ref(name)
-            try:
-                return read_claim(self.loader.card(ref) or ""), None
-            except CardError:
-                return claim_of_data(self.loader.hub.snapshot(ref).card_data), None
+            return self._claims.get(name, lambda: self._read_claim(looked.today or name)), None
         except HubdnaError as error:
             return None, str(error)
+
+    def _read_claim(self, name: str) -> Claim:
+        ref = hub_ref(name)
+        try:
+            return read_claim(self.loader.card(ref) or "")
+        except CardError:
+            return claim_of_data(self.loader.snapshot(ref).card_data)
 
     def _support(self, dna: Dna | None, name: str, below: Support) -> Support:
         """Of a link further up: confirmed only when the index holds the model and its weights are related."""
@@ -149,20 +170,18 @@ class Bases:
             return _Looked("no-name", None, str(error))
         if not online:
             return _Looked("there" if self.index.get(base) else "unread", None, NOT_ASKED)
-        if base not in self._looked:
-            self._looked[base] = self._ask(ref)
-            _keep(self._looked, MAX_LOOKED)
-        return self._looked[base]
+        try:
+            return self._looked.get(base, lambda: self._ask(ref))
+        except HubdnaError as error:  # no answer: ask again next time
+            return _Looked("unread", None, str(error))
 
     def _ask(self, ref: ModelRef) -> _Looked:
         try:
-            snapshot = self.loader.hub.snapshot(ref)
+            snapshot = self.loader.snapshot(ref)
         except NotFoundError as error:
             return _Looked("gone", None, str(error))
         except GatedError as error:
             return _Looked("gated", None, str(error))
-        except HubdnaError as error:
-            return _Looked("unread", None, str(error))
         today = snapshot.ref.repo_id if snapshot.ref.repo_id != ref.repo_id else None
         return _Looked("renamed" if today else "gated" if snapshot.gated else "there", today)
 
@@ -173,16 +192,7 @@ class Bases:
             return with_rows(self.index.dna(entry), entry, rows)
         if rows is None:
             raise NotFoundError(NOT_ASKED)
-        if name not in self._read:  # many models declare one base
-            self._read[name] = self.loader.load(hub_ref(name), None).dna
-            _keep(self._read, MAX_BASES_KEPT)
-        return self._read[name]
-
-
-def _keep(cache: dict[str, Any], n: int) -> None:
-    """Forget the oldest of more than n."""
-    while len(cache) > n:
-        cache.pop(next(iter(cache)))
+        return self._read.get(name, lambda: self.loader.load(hub_ref(name), None).dna)
 
 
 def hub_ref(base: str) -> ModelRef:

@@ -103,6 +103,10 @@ class Loader:
         tensors, _ = formats.compose(opened, reader, snapshot.config, budget.n_requests)
         return reader, [t for t in tensors if t.quantised or t.info.dtype in FLOATS]
 
+    def snapshot(self, ref: ModelRef) -> Snapshot:
+        """What the Hub says of a model: its name of today, its commit and files. Raises HubdnaError."""
+        return self.hub.snapshot(ref)
+
     def rows(self, entry: Entry) -> Dna:
         """Read the rows of an index entry again, at its commit and read level."""
         snapshot = self.hub.snapshot(ModelRef(entry.ref.repo_id, entry.ref.sha or entry.ref.revision))

@@ -11,9 +11,12 @@ import pytest
 from huggingface_hub import HfApi
 
 from hubdna.audit import Auditor
+from hubdna.bases import KEPT_S, Recent
 from hubdna.crawl import crawl
+from hubdna.errors import NotFoundError
 from hubdna.hub import Hub
 from hubdna.localhub import LocalHub
+from hubdna.localhub.faults import Fault
 from hubdna.models import Loader
 from hubdna.records import Audit, Finding, ModelRef
 from hubdna.store import IndexDir
@@ -182,3 +185,38 @@ def test_a_long_chain_and_many_bases_end(world: World) -> None:
     world.put("me/many", card(names), "convfoundry/resnet-digits")
     for name in (CHILD, "me/many"):
         assert not [f for f in world.audit(name).findings if f.severity == "error"]
+
+
+def test_answers_grow_old_and_failures_are_not_remembered() -> None:
+    now, asked = [0.0], []
+
+    def ask(name: str) -> str:
+        asked.append(name)
+        if name == "fails":
+            raise NotFoundError(name)
+        return name
+
+    known = Recent[str](2, lambda: now[0])
+    for name in ("a", "a", "b", "c", "a"):
+        known.get(name, lambda name=name: ask(name))
+    assert asked == ["a", "b", "c", "a"], "two are kept"
+    now[0] = KEPT_S
+    known.get("a", lambda: ask("a"))
+    assert asked[-1] == "a" and len(asked) == 5
+    for _ in range(2):
+        with pytest.raises(NotFoundError):
+            known.get("fails", lambda: ask("fails"))
+    assert asked.count("fails") == 2
+
+
+def test_a_hub_that_fails_once_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubdna.hub.client.N_TRIES", 1)  # the patience has tests of its own
+    world.put(ROOT, card())
+    world.put(CHILD, card(ROOT), "bytewright/pyllama-245k-docs")
+    with LocalHub(world.root) as server, IndexDir(world.index, create=True) as index:
+        auditor = Auditor(index, Loader(server.endpoint))
+        server.misbehave(Fault("500", repo=ROOT))
+        (first,) = auditor.audit([ModelRef(CHILD)])
+        server.calm()
+        (second,) = auditor.audit([ModelRef(CHILD)])
+    assert [f.rule_id for f in first.findings] == ["HD003"] and second.findings == ()

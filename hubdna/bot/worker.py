@@ -15,7 +15,7 @@ from hubdna.bot.post import Poster
 from hubdna.bot.state import State
 from hubdna.errors import GatedError, HubdnaError, HubError, NotFoundError
 from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Dna, ModelRef, ReadLevel
+from hubdna.records import Audit, Dna, ModelRef, ReadLevel, Snapshot
 from hubdna.store import Entry, IndexDir
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,10 @@ class CarefulLoader(Loader):
     def load(self, ref: ModelRef, index: IndexDir | None = None) -> Loaded:
         """Load one model. Raises HubdnaError."""
         return self._noted(lambda: super(CarefulLoader, self).load(ref, index))
+
+    def snapshot(self, ref: ModelRef) -> Snapshot:
+        """What the Hub says of a model. Raises HubdnaError."""
+        return self._noted(lambda: super(CarefulLoader, self).snapshot(ref))
 
     def rows(self, entry: Entry) -> Dna:
         """Read the rows of an index entry again. Raises HubdnaError."""
