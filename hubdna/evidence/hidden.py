@@ -19,7 +19,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import betainc
 
 from hubdna.evidence import rounding
 from hubdna.evidence.places import Place
@@ -239,7 +239,7 @@ def chance(multiple: float, changes: Sequence[Change]) -> float:
         off = np.abs(c.target - multiple * c.other)[c.clear] / c.allowed[c.clear]
         hits, beside = hits + int((off <= 1).sum()), beside + int(((off > 1) & (off <= RING)).sum())
         tried += len(off)
-    return min(float(stats.binom.sf(hits - 1, hits + beside, 0.5)) * tried, 1.0) if hits else 1.0
+    return min(float(betainc(hits, beside + 1, 0.5)) * tried, 1.0) if hits else 1.0
 
 
 def highest(c: Change) -> float:

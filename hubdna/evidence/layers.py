@@ -22,6 +22,7 @@ APART = (-0.2, 0.8)
 """How far a further model's way to one parent leads along its way to the target, where the other parent's matrices
 stand. If the target lay between the two it would be all the way, 1; from the base of a stack it is 0, from a sibling
 one half. Where it leads back, the further model was made from the two and shows nothing."""
+NOBODY = -1
 SHOWN_BY = 0.25
 """Share of the further models that must show it: a merge of two children, tuned on, might show it by itself."""
 
@@ -42,18 +43,64 @@ def layered(places: Sequence[Place], known: Sequence[int], candidates: Sequence[
         The mixture with the fewest parents and its map of layers; None where no two models or more cover the target,
         or where one does alone (a copy, or its own layers again).
     """
-    equal = np.array([[_equal(place, i) for i in known] for place in places])
+    equal = _equals(places, known)
     if not equal.any(axis=1).all():
         return None
-    twins = _twins(places, known)
-    sources = _primal(twins)
-    chosen = [sources[j] for j in _cover(equal[:, sources])]
-    explained = [_explained(c, equal, twins, sources) for c in chosen]
+    chosen, explained, apart = _chosen(places, known, equal)
     if len(chosen) < 2 or all(explained):
         return None
     owner = equal[:, chosen].argmax(axis=1)
-    owns = [[places[int(p)] for p in np.flatnonzero(equal[:, c] & (equal[:, chosen].sum(axis=1) == 1))] for c in chosen]
     members = [known[c] for c in chosen]
+    directed = not any(explained) and (_repeats(places, members) or apart)
+    return _mixture(places, members, owner, candidates, directed)
+
+
+def partly(places: Sequence[Place], known: Sequence[int], candidates: Sequence[Dna]) -> Mixture | None:
+    """Find a stack of which some matrices are no candidate's: a parent is missing, or layers were trained on.
+
+    One model's layers beside layers that nobody has are no sign of that: two fine-tunes that froze the same layers look
+    alike. So do a model and a stack that was made from it, seen from either. It takes the layers of two models or more,
+    that stand apart as those of a stack do, or one layer of a model and another version of it.
+
+    Args, places and all: as of `layered`.
+
+    Returns:
+        What is known of the stack, never directed; `unexplained` is the share of the matrices that nobody has.
+    """
+    equal = _equals(places, known)
+    held = equal.any(axis=1)
+    if held.all() or not held.any():
+        return None
+    chosen, explained, apart = _chosen(places, known, equal)
+    members = [known[c] for c in chosen]
+    several = len(chosen) > 1 and not any(explained) and apart
+    if not several and not any(_two_versions(places, i, equal[:, c]) for i, c in zip(members, chosen, strict=True)):
+        return None
+    owner = np.where(held, equal[:, chosen].argmax(axis=1), NOBODY)
+    return _mixture(places, members, owner, candidates, directed=False)
+
+
+def _equals(places: Sequence[Place], known: Sequence[int]) -> Bools:
+    """Where the target has a candidate's matrix: bool [places, n]."""
+    return np.array([[_equal(place, i) for i in known] for place in places])
+
+
+def _chosen(places: Sequence[Place], known: Sequence[int], equal: Bools) -> tuple[list[int], list[bool], bool]:
+    """The fewest models that hold what is held; which of them are explained; whether they stand apart."""
+    held = equal.any(axis=1)
+    twins = _twins(places, known)
+    sources = _primal(twins)
+    chosen = [sources[j] for j in _cover(equal[held][:, sources])]
+    explained = [_explained(c, equal, twins, sources) for c in chosen]
+    alone = equal[:, chosen].sum(axis=1) == 1
+    owns = [[places[int(p)] for p in np.flatnonzero(equal[:, c] & alone)] for c in chosen]
+    others = [known[j] for j in sources if j not in chosen]
+    return chosen, explained, _stands_apart(owns, [known[c] for c in chosen], others)
+
+
+def _mixture(
+    places: Sequence[Place], members: list[int], owner: Ints, candidates: Sequence[Dna], directed: bool
+) -> Mixture:
     parents = [
         Member(candidates[i].ref, float((owner == j).mean()), tuple(float(x) for x in owner == j))
         for j, i in enumerate(members)
@@ -63,9 +110,8 @@ def layered(places: Sequence[Place], known: Sequence[int], candidates: Sequence[
         parents=tuple(sorted(parents, key=lambda m: -m.share)),
         base=None,
         tensors=tuple(p.block.tensor for p in places),
-        unexplained=0.0,
-        directed=not any(explained)
-        and (_repeats(places, members) or _stands_apart(owns, members, [known[j] for j in sources if j not in chosen])),
+        unexplained=float((owner == NOBODY).mean()),
+        directed=directed,
         layers=_stack(places, members, owner, candidates),
     )
 
@@ -122,8 +168,8 @@ def _stack(places: Sequence[Place], members: list[int], owner: Ints, candidates:
     """Of each layer the member and its layer; several where its matrices come from several."""
     rows = {
         (layer_of(p.block.tensor), members[j], layer_of(p.names[members[j]]))
-        for p, j in zip(places, owner, strict=True)
-        if layer_of(p.block.tensor) >= 0
+        for p, j in zip(places, owner.tolist(), strict=True)
+        if layer_of(p.block.tensor) >= 0 and j != NOBODY
     }
     return tuple(LayerSource(layer, candidates[i].ref, source) for layer, i, source in sorted(rows))
 
@@ -137,6 +183,17 @@ def _repeats(places: Sequence[Place], members: list[int]) -> bool:
             if other is not place and other.shape == place.shape:
                 if np.corrcoef(other.values, place.values)[0, 1] >= MIN_ALIKE:
                     return True
+    return False
+
+
+def _two_versions(places: Sequence[Place], i: int, has: Bools) -> bool:
+    """Whether the target has a matrix of a model, and beside it another version of the same one."""
+    owned = {place.names[i]: place for place, yes in zip(places, has, strict=True) if yes}
+    for place, yes in zip(places, has, strict=True):
+        twin = owned.get(place.names[i])
+        if not yes and twin and twin.shape == place.shape:
+            if np.corrcoef(twin.values, place.values)[0, 1] >= MIN_ALIKE:
+                return True
     return False
 
 

@@ -11,7 +11,7 @@ other of them, some share exceeds one. Where that does not settle it, the readin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 from hubdna.evidence import rounding
 from hubdna.evidence.places import Place
 from hubdna.evidence.readings import Readings, Standing, largest
-from hubdna.evidence.sums import FLOOR, USED, Members, left_by, makes_sense, shares_of
-from hubdna.evidence.system import System, systems
+from hubdna.evidence.sums import (
+    FLOOR,
+    USED,
+    Members,
+    at_floor,
+    can_spare_nobody,
+    left_by,
+    makes_sense,
+    needed,
+    shares_of,
+)
+from hubdna.evidence.system import systems
 from hubdna.records import Dna, Member, Mixture
 
 LESS = 0.7
@@ -33,6 +43,8 @@ SURE = 0.002
 """Standard error of a share up to which a place counts towards its mean."""
 STEADY = 0.01
 """Shares that differ less from place to place are one number of the merge's configuration."""
+WHOLE = 0.003
+"""How far shares may be from adding up to one: two of them rounded to bfloat16 are off by up to 1/512."""
 MIN_ROWS = 16
 """A place of fewer rows or columns says nothing about ranks."""
 APART = 0.4
@@ -76,19 +88,29 @@ def _best(readings: Readings) -> Members:
 
     Merges of the same parents span each other, with shares that nobody would choose. Two members never do.
     """
-    target = readings.target
-    simplest, _, odd = readings.solve(target)
+    simplest, _, odd = readings.solve(readings.target)
     if len(simplest or min(odd, key=len, default=())) < MANY:
         return simplest
-    without = tuple(m for m in range(target) if _is_mixture(readings, m))
-    plain, _, odd = readings.solve(target, without)
-    fewer = (tuple(sorted((*without, m))) for m in (plain or next(iter(odd), ())))
-    found = [s for s in (simplest, plain, *(readings.solve(target, w)[0] for w in fewer)) if s]
-    if not found:
-        return ()
-    least = min(left_by(readings.equations, s) for s in found)
+    found = [s for s in (simplest, *_plainer(readings)) if s]
+    least = min((left_by(readings.equations, s) for s in found), default=0.0)
     near = [s for s in found if left_by(readings.equations, s) * LESS <= least]
-    return min(near, key=lambda s: _oddness(readings.equations, s))
+    return min(near, key=lambda s: _oddness(readings, s), default=())
+
+
+def _plainer(readings: Readings) -> Iterator[Members]:
+    """Readings with fewer and fewer mixtures, and without what only outweighs something else."""
+    equations, left = readings.equations, list(range(readings.target))
+    while members := needed(equations, left):
+        sums = shares_of(equations, members)
+        sound = makes_sense(sums)
+        if sound and at_floor(equations, members) and can_spare_nobody(equations, members):
+            yield members
+        out = [m for m in members if _is_mixture(readings, m)]
+        if not out and not sound:
+            out = [members[int(np.abs(sums).mean(axis=0).argmax())]]
+        if not out:
+            return
+        left = [m for m in left if m not in out]
 
 
 def _is_mixture(readings: Readings, m: int) -> bool:
@@ -97,14 +119,22 @@ def _is_mixture(readings: Readings, m: int) -> bool:
     return bool(readings.solve(m, without, MAX_PARTS)[0]) and readings.standing(m, without, MAX_PARTS, 1) == "directed"
 
 
-def _oddness(equations: Sequence[System], members: Members) -> int:
-    """Members, and what nobody writes into a configuration: shares below nothing, and such as change with the place."""
+def _oddness(readings: Readings, members: Members) -> tuple[int, int]:
+    """How long a configuration is: its members, and all that is odd; of equals, the one with less of that comes first.
+
+    Odd are members that are mixtures themselves, shares below nothing, such as change with the place, and such as do
+    not add up to one: of a mean they do, and of task vectors together with their base.
+    """
+    equations = readings.equations
     shares = shares_of(equations, members)
     sure = np.array([e.errors(members) for e in equations]) < STEADY
     spread = max(
         (float(np.ptp(column[told])) for column, told in zip(shares.T, sure.T, strict=True) if told.any()), default=0.0
     )
-    return len(members) + int((shares.mean(axis=0) < -USED).any()) + int(spread > 5 * STEADY)
+    total = float(np.median(shares.sum(axis=1)))
+    odd = int((shares.mean(axis=0) < -USED).any()) + int(spread > 5 * STEADY) + int(abs(total - 1) > WHOLE)
+    odd += sum(_is_mixture(readings, m) for m in members)
+    return len(members) + odd, odd
 
 
 def _one_adapter(places: Sequence[Place], pair: list[int]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.evidence.system import MAX_MEMBERS, System, subsets
+from hubdna.evidence.system import MAX_MEMBERS, MUCH_LESS, N_PLACES, TOLD, System, nearest, subsets
 
 FLOOR = 10.0
 """A residual counts as rounding up to this many times the expected energy: a merge is computed in a few operations of
@@ -20,8 +20,6 @@ USED = 0.02
 """A member with a smaller share at a place has no part in it."""
 LARGEST = 1.05
 """Nobody merges with larger shares."""
-MUCH_LESS = 0.5
-"""Of what a smaller set leaves, the part that one with a member more may leave to be preferred."""
 
 Matrix = NDArray[np.float64]
 Members = tuple[int, ...]
@@ -68,6 +66,40 @@ def simplest(equations: Sequence[System], at_most: int = MAX_MEMBERS) -> tuple[M
             return in_use(equations, found if larger else best), odd
         best = found
     return in_use(equations, best), odd
+
+
+def needed(equations: Sequence[System], members: Sequence[int]) -> Members:
+    """Find the members that a sum needs, by leaving out those with the smallest shares as long as nothing is missed.
+
+    Where no member is a sum of others this finds any number of them; a search from small sets is led astray by merges
+    that hold several of them at once.
+
+    Args:
+        equations: one for each place.
+        members: to begin with.
+
+    Returns:
+        What is left when no more can be left out; () where even all of them leave more than rounding.
+    """
+    few = equations[:: -(-len(equations) // N_PLACES)]
+
+    def fit(some: Members) -> bool:
+        return bool(some) and bool(np.mean([e.residual(some) <= FLOOR * e.floor for e in few]) >= AT_FLOOR)
+
+    def smallest(some: Members) -> list[int]:
+        shares = [e.shares(some, TOLD * e.floor / e.n_weights) for e in few]
+        return [some[i] for i in np.argsort(np.abs(shares).mean(axis=0))]
+
+    kept, n = tuple(members), len(members) // 2
+    if not fit(kept):
+        return ()
+    while n:
+        order = smallest(kept)
+        tried = (order[:n],) if n > 1 else ([m] for m in order)
+        fewer = (tuple(m for m in kept if m not in out) for out in tried)
+        better = next(filter(fit, fewer), None)
+        kept, n = (better, n) if better else (kept, n // 2)
+    return nearest(equations, kept)
 
 
 def at_floor(equations: Sequence[System], members: Sequence[int], floor: float = FLOOR) -> bool:

@@ -24,6 +24,8 @@ N_TRIED = 12
 """Subsets of each size that are solved at every place."""
 TOLD = 12.0
 """Times the energy of rounding by which members must differ."""
+MUCH_LESS = 0.5
+"""Of what a set of members leaves, the part that another one may leave to be preferred."""
 N_PLACES = 12
 """Places by which subsets are ranked."""
 
@@ -60,11 +62,16 @@ class System:
         shares = np.linalg.lstsq(self.triangle[:, list(members)], self.triangle[:, -1], rcond=None)[0]
         return np.asarray(shares, dtype=np.float64)
 
-    def shares(self, members: Sequence[int]) -> Matrix:
-        """The same; members that differ by no more than rounding, which nobody can tell apart, share evenly."""
+    def shares(self, members: Sequence[int], least: float | None = None) -> Matrix:
+        """The same; members that nobody can tell apart share evenly.
+
+        Args:
+            members: whose.
+            least: energy by which sums of members must differ; None for that of rounding, as their differences have it.
+        """
         columns = self.triangle[:, list(members)]
         left, sizes, right = np.linalg.svd(columns, full_matrices=False)
-        told = sizes**2 > TOLD * self.floors[list(members)].max()
+        told = sizes**2 > (TOLD * self.floors[list(members)].max() if least is None else least)
         shares: Matrix = right[told].T @ ((left[:, told].T @ self.triangle[:, -1]) / sizes[told])
         return shares
 
@@ -110,29 +117,55 @@ def subsets(
         spanning: sets that are known to give the target, read anew for each size; none that holds one is proposed.
         at_most: how many members.
     """
-    few = equations[:: -(-len(equations) // N_PLACES)]
+    few, columns = _columns(equations)
     n = len(few[0].floors)
-    rows = max(len(e.triangle) for e in few)
-    columns = np.stack([np.pad(e.triangle, ((0, rows - len(e.triangle)), (0, 0))) for e in few])
     scale = np.array([max(e.distances.min() ** 2, e.floor) for e in few])
-    beam: list[tuple[int, ...]] = [()]
+    beam: dict[tuple[int, ...], Matrix] = {(): columns}
     for _ in range(min(at_most, n)):
-        left: dict[tuple[int, ...], float] = {}
-        for members in beam:
-            scores = (_left(columns, members) / scale[:, None]).sum(axis=0)
-            left.update({tuple(sorted((*members, j))): float(scores[j]) for j in range(n) if j not in members})
-        ranked = sorted(left, key=left.__getitem__)[: max(WIDTH, n)]
+        left: dict[tuple[int, ...], tuple[float, Matrix, int]] = {}
+        for members, rest in beam.items():
+            scores = (_left(rest) / scale[:, None]).sum(axis=0).tolist()
+            more = ((j, tuple(sorted((*members, j)))) for j in range(n) if j not in members)
+            left.update({key: (scores[j], rest, j) for j, key in more})
+        ranked = sorted(left, key=lambda key: left[key][0])[: max(WIDTH, n)]
         yield ranked[:N_TRIED]
-        beam = [s for s in ranked if not any(set(s) >= set(known) for known in spanning)]
+        beam = {s: _without(*left[s][1:]) for s in ranked if not any(set(s) >= set(known) for known in spanning)}
 
 
-def _left(columns: Matrix, members: tuple[int, ...]) -> Matrix:
-    """What the members and one model more leave of the target: float64 [places, n], for each model."""
-    rest = columns
-    if members:
-        basis = np.linalg.qr(columns[:, :, list(members)])[0]
-        rest = columns - basis @ (basis.transpose(0, 2, 1) @ columns)
-    others, target = rest[:, :, :-1], rest[:, :, -1:]
+def nearest(equations: Sequence[System], members: tuple[int, ...]) -> tuple[int, ...]:
+    """The members, each in turn replaced by the model that leaves least beside the others, if that is much less."""
+    few, columns = _columns(equations)
+    scale = np.array([e.floor for e in few])
+    for m in members:
+        rest = columns
+        for other in members:
+            rest = _without(rest, other) if other != m else rest
+        scores = (_left(rest) / scale[:, None]).sum(axis=0)
+        scores[[o for o in members if o != m]] = np.inf
+        best = int(scores.argmin())
+        if scores[best] < MUCH_LESS * scores[m]:
+            members = tuple(sorted((*(o for o in members if o != m), best)))
+    return members
+
+
+def _columns(equations: Sequence[System]) -> tuple[Sequence[System], Matrix]:
+    """Some of the places, and their columns: float64 [places, m, n + 1]."""
+    few = equations[:: -(-len(equations) // N_PLACES)]
+    rows = max(len(e.triangle) for e in few)
+    return few, np.stack([np.pad(e.triangle, ((0, rows - len(e.triangle)), (0, 0))) for e in few])
+
+
+def _left(columns: Matrix) -> Matrix:
+    """What each model leaves of the target, which is the last column: float64 [places, n]."""
+    others, target = columns[:, :, :-1], columns[:, :, -1:]
     shares = (others * target).sum(axis=1) / np.maximum((others**2).sum(axis=1), 1e-300)
     energy: Matrix = ((target - others * shares[:, None]) ** 2).sum(axis=1)
     return energy
+
+
+def _without(columns: Matrix, j: int) -> Matrix:
+    """What of all columns is orthogonal to one of them."""
+    one = columns[:, :, j]
+    unit = one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-300)
+    rest: Matrix = columns - unit[:, :, None] * (unit[:, None, :] @ columns)
+    return rest

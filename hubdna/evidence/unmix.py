@@ -24,8 +24,8 @@ def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, rema
         candidates: models of the same origin, at most 64 are looked at; none of them the target.
         thorough: look for sparse merges (TIES, DARE), too. It takes some hundredths of a second where no model has
             weights that are bit-equal to the target's, else up to four seconds.
-        remarks: where nothing was found, look for signs of a merge with a parent that is not among the candidates, for
-            a second or two; `unexplained` is above 0 in such an answer, which is a remark and never an edge.
+        remarks: where nothing was found, look for signs of a merge with a parent that is not among the candidates;
+            `unexplained` is above 0 in such an answer, which is a remark and never an edge.
 
     Returns:
         The mixture, or None when no mixture of these gives the target to rounding and nothing tells of a hidden parent.
@@ -39,7 +39,9 @@ def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, rema
     found = layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
     if not found and thorough:
         found = sparse.sparse(places, built_alike, few)
-    return found or (hidden.summed(places, built_alike, few) if remarks else None)
+    if found or not remarks:
+        return found
+    return layers.partly(places, known, few) or hidden.summed(places, built_alike, few)
 
 
 def _size(dna: Dna) -> int:

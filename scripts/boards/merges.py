@@ -67,7 +67,7 @@ class Shelf:
 
     def __init__(self, path: Path, families: tuple[str, ...], pairs: tuple[str, ...]) -> None:
         self.index, self.dnas = IndexDir(path, create=True), dict[str, Dna]()
-        self.common = dict[frozenset[str], bool]()
+        self.joined, self.unlike = dict[str, str](), set[frozenset[str]]()
         loader = Loader(None, None, "full")
         for folder in _folders(families, pairs):
             dna = loader.load(ModelRef(str(folder))).dna
@@ -88,10 +88,21 @@ class Shelf:
         return found[:MAX_CANDIDATES]
 
     def _is_common(self, a: Dna, b: Dna) -> bool:
+        """Whether the test says so, or a chain of models of which it did: so `hubdna lineage` gathers a family."""
+        first, second = self._family(a.ref.repo_id), self._family(b.ref.repo_id)
         key = frozenset((a.ref.repo_id, b.ref.repo_id))
-        if key not in self.common:
-            self.common[key] = judge(compare_dna(a, b)).origin in ("common", "identical")
-        return self.common[key]
+        if first != second and key not in self.unlike:
+            if judge(compare_dna(a, b)).origin in ("common", "identical"):
+                self.joined[second] = first
+                return True
+            self.unlike.add(key)
+        return first == second
+
+    def _family(self, name: str) -> str:
+        """The model that stands for all that were found to be of one origin."""
+        while self.joined.get(name, name) != name:
+            name = self.joined[name]
+        return name
 
 
 def _folders(families: tuple[str, ...], pairs: tuple[str, ...]) -> Iterator[Path]:

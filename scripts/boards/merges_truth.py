@@ -30,6 +30,7 @@ def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
     row = {"members": set(given) == wanted, "parents": len(wanted), "error": None}
     row["findable"] = all(i in {m["id"] for m in (*truth["members"], *truth["merges"])} for i in wanted)
     row["right"] = row["members"]
+    row |= _named(merge, found, same)
     if found is not None and found.kind == "layers":
         row["right"] = row["members"] and _map(found, same) == [
             (i, same.get(r, r), s) for i, (r, s) in enumerate(merge["layers"])
@@ -40,6 +41,15 @@ def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
         row["error"] = _leaves_error(truth, merge, given, same)
         row["right"] = row["error"] <= CLOSE
     return row
+
+
+def _named(merge: Truth, found: Mixture | None, same: dict[str, str]) -> dict[str, int]:
+    """How many parents, a base apart, are called; how many of them are true, and how many there are."""
+    called = found is not None and found.directed
+    given = {same.get(i, i) for i in (Path(m.ref.repo_id).name for m in found.parents)} if found and called else set()
+    true = {same.get(i, i) for i in merge["parents"]} - {merge["base"]}
+    given -= {merge["base"]}
+    return {"given": len(given), "hits": len(given & true), "true": len(true)}
 
 
 def hidings(truth: Truth, model: Truth) -> Iterator[tuple[str, set[str]]]:
@@ -81,12 +91,20 @@ def _map(found: Mixture, same: dict[str, str]) -> list[tuple[int, str, int]]:
 
 
 def _error(merge: Truth, given: dict[str, Member], tensors: tuple[str, ...], same: dict[str, str]) -> float:
-    """Largest error of a share; of one that differs between tensors, the median over these."""
+    """Largest error of a share; of one that differs between tensors, the median over these.
+
+    A method that makes up for what it drops multiplies what it keeps: that product is what a share has to be.
+    """
     order = [same.get(i, i) for i in merge["sources"]]
-    if merge["coefficients"]:
+    rows = [merge["tensors"][t] for t in tensors]
+    if any(row.get("rescaled") for row in rows):
+        parts = np.array([np.multiply(row["formula"][:-1], row["rescaled"]) for row in rows])
+        each = np.column_stack([parts, 1 - parts.sum(axis=1)])
+    elif merge["coefficients"]:
         true = dict(zip(order, merge["coefficients"], strict=True))
         return max(abs(m.share - true[i]) for i, m in given.items())
-    each = np.array([merge["tensors"][t]["formula"] for t in tensors])
+    else:
+        each = np.array([row["formula"] for row in rows])
     return max(float(np.median(np.abs(np.array(m.shares) - each[:, order.index(i)]))) for i, m in given.items())
 
 

@@ -140,9 +140,23 @@ def _kept(method: str, inputs: Inputs, number: int) -> torch.Tensor:
     moved = moved.float() if half else moved
     kept = moved * inputs.kept[number]
     if method in RESCALED:
-        before, after = moved.abs().sum(), kept.abs().sum()
-        kept = kept if before < 1e-7 or after < 1e-7 else kept * (before / after)
+        kept = kept * _rescale(moved, kept)
     return kept.to(inputs.base.dtype)
+
+
+def _rescale(moved: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Returns what makes up for the dropped part of a difference."""
+    before, after = moved.abs().sum(), kept.abs().sum()
+    return torch.ones_like(before) if before < 1e-7 or after < 1e-7 else before / after
+
+
+def rescaled(merge: Merge, inputs: Inputs) -> list[float] | None:
+    """Returns what multiplies each parent's kept differences beside its coefficient, of methods that rescale them."""
+    if merge.method not in RESCALED or not inputs.kept:
+        return None
+    assert inputs.base is not None
+    moved = [parent - inputs.base for parent in inputs.parents]
+    return [float(_rescale(one, one * mask)) for one, mask in zip(moved, inputs.kept, strict=True)]
 
 
 def coefficients(merge: Merge, inputs: Inputs) -> Sequence[float]:

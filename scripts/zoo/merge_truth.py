@@ -31,7 +31,7 @@ import numpy as np
 import pair_files
 import torch
 from merge_catalog import COPIES, FAMILIES, MEMBERS, Family, Member, Merge, folder, merges, stored_as
-from merge_formulas import Inputs, at, coefficients, graded, result
+from merge_formulas import Inputs, at, coefficients, graded, rescaled, result
 from safetensors.torch import load_file
 
 State = dict[str, torch.Tensor]
@@ -129,6 +129,7 @@ def _tensor(
     same, near = (int((t.view(BITS[t.dtype]) == stored.view(BITS[t.dtype])).sum()) for t in (plain, stepwise))
     place = torch.finfo(stored.dtype).eps * 2.0 ** float(stored.double().abs().max().log2().floor())
     row = {"formula": list(coefficients(merge, inputs(torch.float64)))} | _fit(stored, sources)
+    row |= {"rescaled": rescaled(merge, inputs(torch.float64))} if masks else {}
     return row, (same, near, float((plain.double() - stored.double()).abs().max()) / place)
 
 

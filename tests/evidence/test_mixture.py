@@ -141,6 +141,21 @@ def test_a_merge_of_a_merge_names_the_merge() -> None:
     assert shares(found) == pytest.approx({"m": 0.6, "c": 0.4}, abs=1e-4)
 
 
+def test_a_mean_of_five_is_told_from_what_spans_it() -> None:
+    """An arc's shares add up to more than one, so that a reading with it has one model less, and odd shares."""
+    e, f = tuned(BASE, 5), tuned(BASE, 6)
+    others = FAMILY | {
+        "e": e,
+        "f": f,
+        "arc": summed((0.52, A), (0.52, B)),
+        "arc2": summed((0.54, C), (0.5, D)),
+        "four": summed((0.3, A), (0.25, C), (0.2, D), (0.35, e), (-0.1, BASE)),
+        "stack": stacked((A, 0), (C, 1), (A, 2), (A, 3)),
+    }
+    found = read(summed((0.2, A), (0.2, B), (0.2, C), (0.2, D), (0.2, e), dtype="F16"), others, "F16")
+    assert shares(found) == pytest.approx(dict.fromkeys("abcde", 0.2), abs=1e-3)
+
+
 def test_an_adapter_at_another_scale_is_no_merge() -> None:
     others = {"base": BASE, "adapted": adapted(BASE, 7, 1.0), "a": A}
     assert read(adapted(BASE, 7, 0.5), others) is None

@@ -209,3 +209,31 @@ def test_a_child_of_a_sparse_merge_is_none_itself() -> None:
     merge = merged(BASE, [A, C], [0.7, 0.4], [0.5, 0.6], "dare-linear")
     assert read(tuned(merge, 9, 0.001), FAMILY | {"merge": merge}) is None
     assert read(tuned(merge, 9, 0.001), FAMILY) is None
+
+
+def test_a_model_is_no_merge_of_children_that_trained_other_parts_of_it_each() -> None:
+    """From one child's view each weight is another child's, or its own: but nowhere do two of them add up."""
+    model, third = tuned(BASE, 7), {n: np.random.default_rng(11 + i).integers(0, 3, SHAPE) for i, n in enumerate(NAMES)}
+
+    def child(frozen: int, scale: float) -> Weights:
+        return plus(model, {n: c * (third[n] != frozen) for n, c in draw(40 + frozen, scale).items()})
+
+    children = {f"child{i}": child(i, scale) for i, scale in enumerate((0.003, 0.006, 0.006))}
+    assert read(model, {"base": BASE, "a": A} | children) is None
+
+
+def test_a_mean_whose_multiple_is_two_leaves_open_which_model_was_the_base() -> None:
+    """M = B + 2 (mean - B) and B = M + 2 (mean - M) are the same bits; siblings' changes lie too near to tell."""
+    shared, start = draw(20, 0.004), BASE
+    siblings = {f"s{i}": plus(start, shared, draw(21 + i, 0.004)) for i in range(2)}
+    merge = {}
+    for number, (name, w) in enumerate(start.items()):
+        mask = np.stack([drawn(w, 0.5, 100 * number + 1000 * i) for i in range(2)])
+        weights = np.array([0.6, 0.4])[:, None, None] * mask
+        mean = sum(x * (s[name] - w) for x, s in zip(weights, siblings.values(), strict=True))
+        merge[name] = stored(w + 2 * mean / np.where(mask.any(axis=0), weights.sum(axis=0), 1), "F32")
+    for target, others in ((start, {"m": merge}), (merge, {"base": start})):
+        found = read(target, others | siblings | {"a": A})
+        assert found is None or not found.directed
+    three_halves = {n: stored(BASE[n] + 0.75 * (w - BASE[n]), "F32") for n, w in merge.items()}
+    assert parents(read(three_halves, siblings | {"base": BASE, "a": A})) == {"s0", "s1"}
