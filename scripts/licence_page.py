@@ -60,6 +60,11 @@ fine
 Spellings are read as a person reads them (`Apache License, Version 2.0`, `llama-3.1`, `GPLv3`), and nothing is guessed:
 `cc-by-nc` without a version is no licence of the table.
 """
+FOOT = """\
+The last column says when a copy of the text, or of the clauses that count, was read. Where it is empty, the facts are
+as commonly known, and the address was not opened. A maker's own licence that was not read is marked unclear.
+"""
+UNASKED = {"public domain": "nothing", "family": "its members differ"}
 
 
 def page() -> str:
@@ -79,13 +84,15 @@ def _sections() -> Iterator[str]:
             yield "|---|---|---|---|---|"
             yield from (_row(one) for one in rows)
             yield ""
-    yield "`unknown` and `other` stand for no licence. An empty last column: the facts are as commonly known."
+    yield "`unknown` and `other` stand for no licence."
+    yield ""
+    yield FOOT.rstrip("\n")
 
 
 def _row(one: Licence) -> str:
     listed = f"`{one.id}`" + ("" if one.hub else " (a `license_name`)")
     spdx = f" ({one.spdx})" if one.spdx and one.spdx.casefold() != one.id else ""
-    asks = "; ".join(_asks(one)) or ("nothing" if one.kind == "public domain" else "its notices are kept")
+    asks = "; ".join(_asks(one)) or UNASKED.get(one.kind, "its notices are kept")
     cells = [listed, one.name.replace("*", r"\*") + spdx, asks, f"[text]({one.source})", one.read or ""]
     return f"| {' | '.join(cells)} |"
 

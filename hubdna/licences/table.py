@@ -38,7 +38,8 @@ class Licence:
 
     Attributes:
         id: as in a card: the Hub's, or a common `license_name`.
-        read: the day on which the text was read for the table (`2026-11-30`); None: the facts are as commonly known.
+        read: the day on which a copy of its text was read for the table (`2026-11-30`); None: the facts are as
+            commonly known.
     """
 
     id: str
