@@ -53,9 +53,10 @@ def _said(rows: list[dict[str, Any]], used: str | None) -> Text:
 
 def _about(row: dict[str, Any]) -> list[str]:
     level, n = row["configured"], row["n_ignored"]
+    grave = " or ".join(row["severities"]).replace(" or ", ", ", max(0, len(row["severities"]) - 2))
     set_to = {None: "", "off": "; switched off"}.get(level, f"; configured: at most {level}")
     ignored = f"; {n} entr{'y' if n == 1 else 'ies'} to ignore" if n else ""
     return [
         f"{row['rule']}  {row['about']}",
-        f"       {' or '.join(row['severities'])}{set_to}{ignored}; {row['page']}",
+        f"       {grave}{set_to}{ignored}; {row['page']}",
     ]

@@ -1,10 +1,8 @@
 """HTML reports in headless Chromium: a click shows the evidence, nothing is asked for, nothing of others runs."""
 
-import json
-import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from html_models import N_LAYERS, Shelf, layers, net, tuned
@@ -13,13 +11,14 @@ from test_html import MORE_HOSTILE, painted
 
 from hubdna.report import html
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: install the extra `test`")
-from selenium.common.exceptions import NoAlertPresentException  # noqa: E402
-from selenium.webdriver import Chrome  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="needs selenium: install the extra `test`")
+from selenium.common.exceptions import NoAlertPresentException
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "boards"))
+from chromium import DRIVER, PROGRAM, asked_for, complaints, opened, started
+
 pytestmark = pytest.mark.skipif(
     not (PROGRAM and DRIVER), reason="needs Chromium and its driver: `make chromium` as root, or install both"
 )
@@ -29,15 +28,8 @@ LEFT = tuned(BASE, 2)
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = PROGRAM
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"user-data-dir={profile}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    browser = Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield browser
-    browser.quit()
+    with started(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -57,29 +49,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def written(path: Path, text: str) -> Path:
     path.write_text(text, "utf-8")
     return path
-
-
-def opened(browser: Chrome, page: Path, width: int = 1200, scheme: str = "light") -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    media = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
-    browser.get("about:blank")
-    for log in ("performance", "browser"):
-        browser.get_log(log)
-    browser.get(page.as_uri())
-
-
-def asked_for(browser: Chrome) -> list[str]:
-    """Addresses that the network log names, but for the page itself."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    own = browser.current_url.partition("#")[0]
-    return [url for url in asked if url != own and urlsplit(url).scheme != "data"]
-
-
-def complaints(browser: Chrome) -> list[str]:
-    return [entry["message"] for entry in browser.get_log("browser")]
 
 
 def alerted(browser: Chrome) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,30 +12,29 @@ import pytest
 from report_audits import HOSTILE, hostile
 from sarif.loader import load_sarif_file
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "boards"))
 from hubdna.card import patch_base_model
 from hubdna.demo import HERE
 from hubdna.records import Audit, CardPatch
 from hubdna.report import sarif
 from hubdna.report.patches import replacements
 from hubdna.rules import RULES, stories
-
-SCHEMA = json.loads((Path(__file__).parents[1] / "data" / "schemas" / "sarif-2.1.0.json").read_text())
-VALID = jsonschema.Draft7Validator(SCHEMA, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER)
+from report_checks import SARIF, SARIF_SCHEMA
 
 
 def run(audits: list[Audit], **more: str) -> dict[str, Any]:
     log = json.loads(sarif.audits(audits, stories(), **more))
-    VALID.validate(log)
+    SARIF.validate(log)
     (one,) = log["runs"]
     return one
 
 
 def test_the_schema_is_the_standards_and_refuses_what_is_not_sarif(demo_audits: list[Audit]) -> None:
-    assert SCHEMA["title"] == "Static Analysis Results Format (SARIF) Version 2.1.0 JSON Schema"
+    assert SARIF_SCHEMA["title"] == "Static Analysis Results Format (SARIF) Version 2.1.0 JSON Schema"
     log = json.loads(sarif.audits(demo_audits, stories()))
     log["runs"][0]["results"][0]["level"] = "info"
     with pytest.raises(jsonschema.ValidationError):
-        VALID.validate(log)
+        SARIF.validate(log)
 
 
 def test_every_finding_is_a_result_at_its_line(demo_audits: list[Audit]) -> None:
