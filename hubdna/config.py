@@ -128,9 +128,10 @@ def _is_file(path: Path) -> bool:
 def read_config(path: Path) -> Config:
     """Read a configuration; every key, rule, type and date of it is checked. Raises UsageError."""
     data = _parsed(path)
-    table = _own_table(data) if path.name == "pyproject.toml" else data
-    if table is None:
+    own = _own_table(data) if path.name == "pyproject.toml" else data
+    if own is None:
         raise UsageError(f"{path}: expected a table [tool.hubdna], found none")
+    table = _typed(own, dict, f"{path}: tool.hubdna", "a table")
     _check_keys(table, ("index", "rules", "ignore"), f"{path}: ")
     rules = _typed(table.get("rules", {}), dict, f"{path}: rules", "a table, rule = severity")
     ignores = _typed(table.get("ignore", []), list, f"{path}: ignore", "entries [[ignore]]")
@@ -165,10 +166,10 @@ def _n_parts(text: str) -> int:
     return sum(bool(part.strip()) for part in text.split("."))
 
 
-def _own_table(data: dict[str, Any]) -> dict[str, Any] | None:
+def _own_table(data: dict[str, Any]) -> object | None:
+    """What stands at `tool.hubdna`, a table or not."""
     tool = data.get("tool")
-    table = tool.get("hubdna") if isinstance(tool, dict) else None
-    return table if isinstance(table, dict) else None
+    return tool.get("hubdna") if isinstance(tool, dict) else None
 
 
 def _level(value: object, where: str) -> Level:

@@ -169,6 +169,20 @@ def test_a_pyproject_without_the_table_cannot_be_asked_for(write: Write) -> None
         read_config(write("[tool.hubdnaa]", "pyproject.toml"))
 
 
+def test_what_is_no_table_there_is_not_passed_over(write: Write, tmp_path: Path) -> None:
+    path = write('[tool]\nhubdna = "off"', "pyproject.toml")
+    assert find_config(tmp_path) == path
+    with pytest.raises(UsageError, match=r'tool.hubdna: expected a table, found "off"'):
+        read_config(path)
+
+
+def test_patterns_of_the_greatest_length_take_no_time() -> None:
+    slow = Ignore("HD001", "*a" * 250, "known")
+    assert not slow.covers(finding(repo="a" * 96), TODAY) and Ignore("HD001", "*?" * 96, "known").covers(
+        finding(repo="a" * 96), TODAY
+    )
+
+
 HOSTILE = {
     "one byte too many": b"#" * (MAX_FILE_BYTES + 1),
     "no UTF-8": b"index = '\xff\xfe'",
