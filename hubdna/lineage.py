@@ -66,6 +66,7 @@ def families(
     refs: Iterable[ModelRef] = (),
     rows: Rows | None = None,
     progress: Progress = lambda name: None,
+    remarks: bool = False,
 ) -> Iterator[Family]:
     """Find the families of an index, or those that some models belong to.
 
@@ -74,6 +75,7 @@ def families(
         refs: models of the index; without any, all families of two or more.
         rows: reads rows that a published index does not hold.
         progress: called with the name of each model that was looked at.
+        remarks: look for members that lack a parent, too, for a second or two each.
 
     Yields:
         Families, each with its tree; a model without relatives is a family of one when it was asked for.
@@ -90,7 +92,7 @@ def families(
         done |= {e.id for e in kin.entries}
         copies = {e.ref: tuple(c.ref for c in index.copies(e)[1:]) for e in kin.entries}
         if len(kin.entries) > 1 or asked or copies[first.ref]:
-            yield family(kin, copies)
+            yield family(kin, copies, remarks)
 
 
 def _gather(start: Entry, index: IndexDir, rows: Rows | None, progress: Progress) -> Kin:
@@ -128,8 +130,8 @@ def _is_related(kin: Kin, at: int, entry: Entry, index: IndexDir, rows: Rows | N
     return True
 
 
-def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
-    """Draw the family tree of models of one origin."""
+def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]], remarks: bool = False) -> Family:
+    """Draw the family tree of models of one origin; remarks are on members that lack a parent."""
     distances = topology.measure(kin.models)
     graph = topology.tree(kin.models, distances, {})
     signs = {pair: _signs(kin, *pair) for pair in _pairs(graph)}
@@ -139,13 +141,15 @@ def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]]) -> Family:
     signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
     firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(kin, signs))
     passed = topology.passed_through(graph, distances)
-    mixtures = _mixtures(kin, distances)
+    found = _mixtures(kin, distances, remarks)
+    mixtures = {ref: mixture for ref, mixture in found.items() if mixture.unexplained == 0}
     edges = [_edge(kin, pair, signs, firm, passed) for pair in _pairs(graph)]
     return Family(
         members=tuple(e.ref for e in kin.entries),
         copies=tuple((ref, same) for ref, same in copies.items() if same),
         edges=tuple(_with_merges(edges, mixtures)),
         mixtures=tuple(mixtures.items()),
+        remarks=tuple((ref, mixture) for ref, mixture in found.items() if mixture.unexplained > 0),
     )
 
 
@@ -230,16 +234,17 @@ def _said(parent: Entry, child: Entry) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _mixtures(kin: Kin, distances: topology.Distances) -> dict[ModelRef, Mixture]:
-    """Members that are merges of other members, the nearest ones being looked at."""
+def _mixtures(kin: Kin, distances: topology.Distances, remarks: bool) -> dict[ModelRef, Mixture]:
+    """Members that are merges of other members, or lack a parent; the nearest members are looked at."""
     if len(kin.models) < 3:
         return {}
     found = {}
     far = np.nan_to_num(distances.mean(), nan=np.inf)
     for i, model in enumerate(kin.models):
         others = [int(j) for j in np.argsort(far[i], kind="stable") if j != i]
-        mixture = unmix(model, [replace(kin.models[j], ref=kin.entries[j].ref) for j in others])
-        if mixture is not None and mixture.directed and mixture.unexplained == 0:
+        relatives = [replace(kin.models[j], ref=kin.entries[j].ref) for j in others]
+        mixture = unmix(model, relatives, remarks=remarks)
+        if mixture is not None and (mixture.directed or mixture.unexplained > 0):
             found[kin.entries[i].ref] = mixture
     return found
 

@@ -224,3 +224,26 @@ def test_descendants_follow_directed_edges_down_and_nothing_else() -> None:
     assert [str(e.child) for e in descendants(found, refs["a"])] == ["m/b", "m/e", "m/c"]
     assert [str(e.child) for e in descendants(found, refs["b"])] == ["m/c"]
     assert descendants(found, refs["d"]) == [] == descendants(found, ModelRef("x/y"))
+
+
+# What a merge tells when the index lacks one of its parents.
+
+
+def test_a_merge_that_lacks_a_parent_is_remarked_on_and_gets_no_edge_of_a_merge(shelf: Shelf) -> None:
+    base = net(1)
+    a, b, hidden = (tuned(base, 0.1, seed) for seed in (2, 3, 4))
+    rng = np.random.default_rng(5)
+
+    def half(model: Tensors, name: str) -> Any:
+        return (model[name] - base[name]) * (rng.random(base[name].shape) < 0.5)
+
+    merge = {n: (w + 0.7 * half(a, n) + 0.6 * half(hidden, n)).astype(np.float32) for n, w in base.items()}
+    for name, model in {"o/base": base, "o/a": a, "o/b": b, "o/merge": merge}.items():
+        shelf.put(name, model)
+    (found,) = shelf.families("o/merge", remarks=True)
+    ((ref, remark),) = found.remarks
+    assert (str(ref), remark.kind, remark.directed) == ("o/merge", "sparse", False)
+    assert remark.unexplained == pytest.approx(2 / 3, abs=0.05)
+    assert found.mixtures == () and all(e.relation != "merge" for e in found.edges)
+    (quiet,) = shelf.families("o/merge")
+    assert quiet.remarks == () and quiet.edges == found.edges

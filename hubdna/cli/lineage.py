@@ -91,7 +91,7 @@ def _find(store: IndexDir, asked: Sequence[ModelRef], rows: Once, console: Conso
             entry = store.get(name)
             progress.update(task, advance=len(store.copies(entry)) if entry else 1)
 
-        found = list(families(store, asked, rows, step))
+        found = list(families(store, asked, rows, step, remarks=True))
     if rows.failed:
         console.print(
             f"{len(rows.failed)} models could not be read again from the Hub; the index holds no rows of them, so"

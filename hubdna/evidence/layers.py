@@ -52,15 +52,16 @@ def layered(places: Sequence[Place], known: Sequence[int], candidates: Sequence[
     owner = equal[:, chosen].argmax(axis=1)
     members = [known[c] for c in chosen]
     directed = not any(explained) and (_repeats(places, members) or apart)
+    directed = directed and not _deeper(places, [candidates[i] for i in members])
     return _mixture(places, members, owner, candidates, directed)
 
 
 def partly(places: Sequence[Place], known: Sequence[int], candidates: Sequence[Dna]) -> Mixture | None:
     """Find a stack of which some matrices are no candidate's: a parent is missing, or layers were trained on.
 
-    One model's layers beside layers that nobody has are no sign of that: two fine-tunes that froze the same layers look
-    alike. So do a model and a stack that was made from it, seen from either. It takes the layers of two models or more,
-    that stand apart as those of a stack do, or one layer of a model and another version of it.
+    Other models' layers beside layers that nobody has are no sign of that: two fine-tunes that froze the same layers
+    look alike, and so do a model and stacks that were made from it, seen from either. It takes one layer of a model and
+    another version of it.
 
     Args, places and all: as of `layered`.
 
@@ -71,13 +72,18 @@ def partly(places: Sequence[Place], known: Sequence[int], candidates: Sequence[D
     held = equal.any(axis=1)
     if held.all() or not held.any():
         return None
-    chosen, explained, apart = _chosen(places, known, equal)
+    chosen, _, _ = _chosen(places, known, equal)
     members = [known[c] for c in chosen]
-    several = len(chosen) > 1 and not any(explained) and apart
-    if not several and not any(_two_versions(places, i, equal[:, c]) for i, c in zip(members, chosen, strict=True)):
+    if not any(_two_versions(places, i, equal[:, c]) for i, c in zip(members, chosen, strict=True)):
         return None
     owner = np.where(held, equal[:, chosen].argmax(axis=1), NOBODY)
     return _mixture(places, members, owner, candidates, directed=False)
+
+
+def _deeper(places: Sequence[Place], members: Sequence[Dna]) -> bool:
+    """Whether a member has more layers than the target: then rather it is the stack, with a parent that is missing."""
+    depth = len({layer_of(p.block.tensor) for p in places})
+    return any(len({layer_of(b.tensor) for b in m.blocks + m.samples}) > depth for m in members)
 
 
 def _equals(places: Sequence[Place], known: Sequence[int]) -> Bools:

@@ -45,6 +45,8 @@ STEADY = 0.01
 """Shares that differ less from place to place are one number of the merge's configuration."""
 WHOLE = 0.003
 """How far shares may be from adding up to one: two of them rounded to bfloat16 are off by up to 1/512."""
+TARGET = -1
+"""Stands for the target among numbers of models."""
 MIN_ROWS = 16
 """A place of fewer rows or columns says nothing about ranks."""
 APART = 0.4
@@ -76,7 +78,7 @@ def linear(places: Sequence[Place], known: Sequence[int], candidates: Sequence[D
     shares = shares_of(equations, chosen)
     standing = readings.against(readings.target, chosen, largest(equations, chosen))
     models = [known[i] for i in chosen]
-    if standing == "refuted" or not makes_sense(shares) or (len(chosen) == 2 and _one_adapter(places, models)):
+    if standing == "refuted" or not makes_sense(shares) or _is_adapter(places, models):
         return None
     base = _base(shares, [e.triangle[:, chosen] for e in equations])
     sure = np.array([e.errors(chosen) for e in equations]) < SURE
@@ -137,20 +139,30 @@ def _oddness(readings: Readings, members: Members) -> tuple[int, int]:
     return len(members) + odd, odd
 
 
-def _one_adapter(places: Sequence[Place], pair: list[int]) -> bool:
-    """Whether two models differ by a low rank in all wide corners: then the target is their adapter at another scale.
+def _is_adapter(places: Sequence[Place], models: Sequence[int]) -> bool:
+    """Whether the target is an adapter at another scale: a simpler reading than any mixture.
+
+    Of a mixture of two it is where they differ by a low rank, of others where the target differs from one by that.
+    """
+    if len(models) == 2:
+        return _low_rank(places, models[0], models[1])
+    return any(_low_rank(places, m, TARGET) for m in models)
+
+
+def _low_rank(places: Sequence[Place], i: int, j: int) -> bool:
+    """Whether two models differ by a low rank in all wide corners, the target being one of them, if need be.
 
     A full corner has as many directions as rows. Low means that half of them hold nothing but rounding.
     """
     changed = 0
     for place in places:
-        x, y = (place.others[i].reshape(place.shape) for i in pair)
-        if not all(place.names[i] for i in pair) or min(x.shape) < MIN_ROWS or np.array_equal(x, y):
+        (x, kind), (y, other) = (
+            (place.values, place.block.dtype) if k == TARGET else (place.others[k], place.dtypes[k]) for k in (i, j)
+        )
+        if not (kind and other) or min(place.shape) < MIN_ROWS or np.array_equal(x, y):
             continue
-        kinds = [place.dtypes[i] for i in pair]
-        rest = np.linalg.svd(x - y, compute_uv=False)[min(x.shape) // 2 :]
-        floor = sum(rounding.energy(w, kind) for w, kind in zip((x, y), kinds, strict=True))
-        if float(rest @ rest) > FLOOR * floor:
+        rest = np.linalg.svd((x - y).reshape(place.shape), compute_uv=False)[min(place.shape) // 2 :]
+        if float(rest @ rest) > FLOOR * (rounding.energy(x, kind) + rounding.energy(y, other)):
             return False
         changed += 1
     return changed > 0

@@ -104,15 +104,20 @@ def spike(change: Values, other: Values, tolerance: Values, within: tuple[float,
     ratio, width = ratio[inside], width[inside]
     if not len(ratio):
         return 0.0, 0.0, n
-    low, high = np.sort(ratio - width), np.sort(ratio + width)
-    height = np.arange(1, len(low) + 1) - np.searchsorted(high, low)
-    top = int(height.argmax())
-    at = float(low[top] + high[np.searchsorted(high, low[top])]) / 2
+    height, at = highest(ratio - width, ratio + width)
     reach = AROUND * abs(at)
     near = np.abs(ratio - at) <= reach
-    by_chance = max(int(near.sum() - height[top]), 0) / reach * float(width.mean()) if reach else 0.0
-    over = float(height[top]) - by_chance - 3 * np.sqrt(by_chance + 1)
+    by_chance = max(int(near.sum() - height), 0) / reach * float(width.mean()) if reach else 0.0
+    over = height - by_chance - 3 * np.sqrt(by_chance + 1)
     return max(over, 0.0) / n, at, n
+
+
+def highest(low: Values, high: Values) -> tuple[int, float]:
+    """How many of some intervals, float64 [n] each end, share a point, at most; and such a point."""
+    low, high = np.sort(low), np.sort(high)
+    height = np.arange(1, len(low) + 1) - np.searchsorted(high, low)
+    top = int(height.argmax())
+    return int(height[top]), float(low[top] + high[np.searchsorted(high, low[top])]) / 2
 
 
 def multiples(found: Sequence[Changes], j: int, left: Sequence[Bools] | None = None) -> tuple[float, Values]:

@@ -110,12 +110,15 @@ class Family:
         copies: for those that have equals, the equals.
         edges: the family tree; parents of merges are edges, too.
         mixtures: members that are merges of others.
+        remarks: members that look like merges with a parent that is none of the members; `unexplained` is above 0, and
+            no edge comes of it.
     """
 
     members: tuple[ModelRef, ...]
     copies: tuple[tuple[ModelRef, tuple[ModelRef, ...]], ...]
     edges: tuple[Edge, ...]
     mixtures: tuple[tuple[ModelRef, Mixture], ...] = ()
+    remarks: tuple[tuple[ModelRef, Mixture], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

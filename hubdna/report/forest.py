@@ -19,6 +19,7 @@ import networkx as nx
 
 from hubdna.records import Edge, Family
 from hubdna.report.text import clean
+from hubdna.report.wording import remark
 
 Line = Literal["certain", "likely", "open", "merge"]
 MEANINGS: dict[Line, str] = {
@@ -40,6 +41,7 @@ class Layout:
         beside: all other edges.
         layer: of each member; 0 for roots, and every arrow leads to a deeper one, cycles apart.
         copies: for each member the names of its exact copies.
+        remarks: of some members, that a parent may be missing from the index.
     """
 
     roots: tuple[str, ...]
@@ -47,6 +49,7 @@ class Layout:
     beside: tuple[Edge, ...]
     layer: dict[str, int]
     copies: dict[str, tuple[str, ...]]
+    remarks: dict[str, str]
 
     def walk(self) -> Iterator[str]:
         """All members, each before those that hang on it, branch by branch."""
@@ -124,6 +127,7 @@ def lay_out(family: Family) -> Layout:
         beside=tuple(sorted((e for e in family.edges if e not in hanging), key=_names)),
         layer=layer,
         copies={ref.repo_id: tuple(c.repo_id for c in same) for ref, same in family.copies},
+        remarks={ref.repo_id: remark(mixture) for ref, mixture in family.remarks},
     )
 
 

@@ -24,7 +24,7 @@ from hubdna.records import (
     Skipped,
     Verdict,
 )  # fmt: skip
-from hubdna.report.wording import explain
+from hubdna.report.wording import explain, remark
 
 
 def dna(result: Dna) -> str:
@@ -122,6 +122,10 @@ def _family(family: Family) -> dict[str, Any]:
         "copies": [{"model": ref.repo_id, "copies": [c.repo_id for c in same]} for ref, same in family.copies],
         "edges": [_edge(e) for e in family.edges],
         "mixtures": [_mixture(ref, m) for ref, m in family.mixtures],
+        "remarks": [
+            {"model": ref.repo_id, "kind": m.kind, "unexplained": m.unexplained, "text": remark(m)}
+            for ref, m in family.remarks
+        ],
     }
 
 

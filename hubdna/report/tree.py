@@ -74,6 +74,8 @@ def _child(edge: Edge, name: str) -> Text:
 
 def _member(text: Text, layout: Layout, name: str) -> Text:
     copies = layout.copies.get(name, ())
+    if name in layout.remarks:
+        text.append(f"\nremark: {layout.remarks[name]}", "dim")
     if not copies:
         return text
     more = ", ..." if len(copies) > MAX_COPIES else ""

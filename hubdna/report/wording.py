@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hubdna.evidence.agreement import calibration
-from hubdna.records import Bucket, Evidence, Match, Verdict
+from hubdna.records import Bucket, Evidence, Match, Mixture, Verdict
 
 SHOWN_LOG10_P = -6.0
 """Tests beside the plain one are told when they found something."""
@@ -16,6 +16,17 @@ def shared_origin(match: Match) -> str:
     if match.verdict.origin == "identical":
         return f"is bit for bit the same as {match.ref.repo_id}"
     return f"shares its origin with {match.ref.repo_id}"
+
+
+def remark(mixture: Mixture) -> str:
+    """What is said of a merge that this index does not explain; models that explain a part are not named as parents."""
+    share = f"{max(mixture.unexplained, 0.01):.0%}"
+    if mixture.kind == "layers":
+        return (
+            f"{share} of its matrices are no model's of this index, the others are other models' bit for bit:"
+            " a parent may be missing, or layers were trained on"
+        )
+    return f"{share} of its changed weights are explained by no model of this index: a parent may be missing"
 
 
 def p_value(log10_p: float | None) -> str:

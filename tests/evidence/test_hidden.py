@@ -44,6 +44,7 @@ def is_alarm(mixture: Mixture | None) -> bool:
 BASE = plus(draw(0))
 CHANGES = {name: draw(seed, 0.05) for seed, name in enumerate("abcdh", start=1)}
 FAMILY = {"base": BASE} | {name: plus(BASE, (1.0, CHANGES[name])) for name in "abcd"}
+FAMILY["frozen"] = plus(BASE, (1.0, kept(draw(30, 0.05), 0.98, 9)))
 SPARSE = plus(BASE, (1.5, kept(CHANGES["a"], 0.5, 1)), (1.2, kept(CHANGES["h"], 0.5, 2)))
 
 
@@ -53,6 +54,16 @@ def test_a_sparse_merge_with_a_hidden_parent_names_the_other_one_and_what_is_lef
     assert {m.ref.repo_id: m.share for m in found.parents} == pytest.approx({"a": 1.5}, abs=0.01)
     assert found.base.ref.repo_id == "base"
     assert found.unexplained == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_with_a_multiple_above_one_others_must_tell_the_base_from_the_merge() -> None:
+    """M = B + s (A - B) and B = M + s / (s - 1) (A - M): nothing is said where no model holds weights of either."""
+    few = {n: FAMILY[n] for n in "ab"}
+    assert read(SPARSE, few | {"base": BASE}) is None
+    assert read(BASE, few | {"merge": SPARSE}) is None
+    small = plus(BASE, (0.7, kept(CHANGES["a"], 0.5, 1)), (0.6, kept(CHANGES["h"], 0.5, 2)))
+    assert is_alarm(read(small, few | {"base": BASE}))
+    assert read(BASE, few | {"merge": small}) is None
 
 
 def test_a_mean_with_a_hidden_parent_that_stood_still_in_places_is_noticed() -> None:

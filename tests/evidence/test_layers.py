@@ -17,16 +17,10 @@ def remark(target: Weights, others: Mapping[str, Weights]) -> Mixture | None:
     return found
 
 
-def test_layers_of_two_models_beside_layers_of_nobody_are_remarked_on() -> None:
-    found = remark(stacked((A, 0), (HIDDEN, 1), (HIDDEN, 2), (B, 3)), FAMILY)
-    assert found is not None and found.kind == "layers" and found.unexplained == 0.5
-    assert {m.ref.repo_id: m.share for m in found.parents} == {"a": 0.25, "b": 0.25}
-    assert [(s.layer, s.ref.repo_id, s.source_layer) for s in found.layers] == [(0, "a", 0), (3, "b", 3)]
-
-
-def test_two_versions_of_a_layer_are_remarked_on_even_with_one_known_model() -> None:
+def test_two_versions_of_a_layer_one_of_which_is_nobodys_are_remarked_on() -> None:
     found = remark(stacked((A, 0), (A, 1), (A, 2), (HIDDEN, 1), (HIDDEN, 2), (HIDDEN, 3)), FAMILY)
-    assert found is not None and found.unexplained == 0.5
+    assert found is not None and found.kind == "layers" and found.unexplained == 0.5
+    assert {m.ref.repo_id: m.share for m in found.parents} == {"a": 0.5}
     assert [(s.layer, s.ref.repo_id, s.source_layer) for s in found.layers] == [(i, "a", i) for i in range(3)]
 
 
@@ -59,5 +53,24 @@ def test_a_part_of_a_stack_with_a_hidden_parent_is_not() -> None:
     assert remark(stack, FAMILY) is None
 
 
+def test_a_model_parts_of_which_were_taken_by_several_others_is_not() -> None:
+    """A stack of three with one hidden looks the same, and is missed."""
+    took = {"x": stacked((A, 0), (HIDDEN, 1), (HIDDEN, 2), (HIDDEN, 3)), "y": stacked((B, 0), (B, 1), (B, 2), (A, 3))}
+    assert remark(A, {n: w for n, w in FAMILY.items() if n != "a"} | took) is None
+    assert remark(stacked((A, 0), (HIDDEN, 1), (HIDDEN, 2), (B, 3)), FAMILY) is None
+
+
 def test_a_child_of_a_stack_is_not() -> None:
     assert remark(tuned(stacked((A, 0), (A, 1), (B, 2), (C, 3)), 9), FAMILY) is None
+
+
+def test_a_model_is_no_stack_of_the_deeper_stacks_that_took_its_layers() -> None:
+    """Each holds a part of it beside layers of a hidden model; together they cover it."""
+    other = tuned(BASE, 9)
+    deeper = {
+        "first": stacked((A, 0), (A, 1), (A, 2), (HIDDEN, 1), (HIDDEN, 2), (HIDDEN, 3)),
+        "last": stacked((other, 0), (other, 1), (other, 2), (A, 1), (A, 2), (A, 3)),
+    }
+    others = {n: w for n, w in FAMILY.items() if n != "a"} | deeper
+    found = unmix(dna("target", A), [dna(n, w) for n, w in others.items()])
+    assert found is None or not found.directed

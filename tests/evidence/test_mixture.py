@@ -159,6 +159,8 @@ def test_a_mean_of_five_is_told_from_what_spans_it() -> None:
 def test_an_adapter_at_another_scale_is_no_merge() -> None:
     others = {"base": BASE, "adapted": adapted(BASE, 7, 1.0), "a": A}
     assert read(adapted(BASE, 7, 0.5), others) is None
+    spans = {"mean": summed((0.6, BASE), (0.2, A), (0.2, C)), "ac": summed((0.5, A), (0.5, C)), "d": D}
+    assert read(adapted(BASE, 7, 0.5), {"adapted": others["adapted"]} | spans) is None
     assert is_called(read(summed((0.5, A), (0.5, others["adapted"])), others))
 
 

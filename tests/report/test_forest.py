@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from io import BytesIO, StringIO
 
 import networkx as nx
@@ -220,8 +221,23 @@ class TestJson:
              "layers": [{"layer": 1, "model": "o/b", "source_layer": 7}]}
         ]  # fmt: skip
 
+    def test_a_remark_is_no_mixture_and_names_nobody(self) -> None:
+        lacking = replace(ALONE, remarks=((ModelRef("o/alone"), replace(MIXTURE, directed=False, unexplained=0.4)),))
+        (read,) = json.loads(report_json.lineage([lacking], ORIGIN))["families"]
+        assert read["mixtures"] == [] and read["edges"] == []
+        (remark,) = read["remarks"]
+        assert (remark["model"], remark["kind"], remark["unexplained"]) == ("o/alone", "linear", 0.4)
+        assert "40%" in remark["text"] and "may be missing" in remark["text"] and "o/a" not in remark["text"]
+
 
 class TestText:
+    def test_a_remark_stands_below_its_member(self) -> None:
+        of_layers = replace(MIXTURE, kind="layers", directed=False, unexplained=0.5)
+        lines = shown(tree.lineage([replace(ALONE, remarks=((ModelRef("o/alone"), of_layers),))], "here")).splitlines()
+        (at,) = [i for i, text in enumerate(lines) if "remark: 50% of its matrices" in text]
+        assert "o/alone" in lines[at - 1]
+        assert "a parent may be missing, or layers were trained on" in lines[at]
+
     @FAMILIES
     def test_every_member_has_its_line_and_no_control_character_is_left(self, one: Family) -> None:
         text = shown(tree.lineage([one], "here"))
