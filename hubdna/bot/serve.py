@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib
 import logging
+import signal
 import socket
 import threading
 import time
@@ -86,6 +87,8 @@ def serve(settings: Settings, secret: str, host: str, port: int) -> None:
             make_app(door), http="h11", ws="none", lifespan="off", access_log=False, log_config=None,
             server_header=False, limit_concurrency=256, timeout_keep_alive=10,
         )  # fmt: skip
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())  # uvicorn raises what it caught once more when it has ended
         with _bound(host, port) as listening:
             thread.start()
             shown = f"http://{host}:{listening.getsockname()[1]}"
