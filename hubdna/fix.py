@@ -44,8 +44,13 @@ def fix_folder(audit: Audit) -> Fix:
     return Fix(audit.ref, diff_of(_text(data), _text(new)), _reasons(chosen))
 
 
-def open_pull_request(audit: Audit, hub: Hub) -> Fix:
+def open_pull_request(audit: Audit, hub: Hub, description: str | None = None) -> Fix:
     """Open a pull request with the patched card, on top of the commit that was audited.
+
+    Args:
+        audit: what was found; its patches are applied.
+        hub: where the model is.
+        description: Markdown that says why, instead of what follows from the audit.
 
     Returns:
         What was proposed, with the address of the pull request; an empty diff where no finding of severity `warning`
@@ -63,7 +68,8 @@ def open_pull_request(audit: Audit, hub: Hub) -> Fix:
     if len(data) >= MAX_CARD:
         raise CardError(f"{subject}: {MAX_CARD} bytes or more; expected less, edit it by hand")
     new = _patched(data, chosen, subject)
-    url = hub.propose(audit.ref, new, _title(chosen), _description(audit, chosen)) if new != data else None
+    why = description or _description(audit, chosen)
+    url = hub.propose(audit.ref, new, _title(chosen), why) if new != data else None
     return Fix(audit.ref, diff_of(_text(data), _text(new)), _reasons(chosen), url)
 
 

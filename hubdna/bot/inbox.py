@@ -121,14 +121,8 @@ def renamed(state: State, old: str, new: str) -> None:
     with state.change() as db:
         for table in TABLES_BY_REPO:
             db.execute(f"UPDATE OR IGNORE {table} SET repo_id = ? WHERE repo_id = ?", (new, old))
+            db.execute(f"DELETE FROM {table} WHERE repo_id = ?", (old,))  # the new name has a row of its own
         db.execute("UPDATE proposals SET owner = ? WHERE repo_id = ?", (new.partition("/")[0], new))
-
-
-def forget_job(state: State, repo_id: str) -> None:
-    """A repository was deleted: there is nothing to look at."""
-    with state.change() as db:
-        db.execute("DELETE FROM jobs WHERE repo_id = ?", (repo_id,))
-        db.execute("DELETE FROM heads WHERE repo_id = ?", (repo_id,))
 
 
 def backoff(tries: int, patience: float) -> float:

@@ -16,6 +16,7 @@ from dataclasses import asdict, replace
 from hubdna.bot.inbox import backoff
 from hubdna.bot.nouns import WAITING, Basis, Correction, Kind, Proposal, ProposalState, Said, Thread
 from hubdna.bot.state import State
+from hubdna.records import CardEdit, CardPatch
 
 MAX_POSTS = 40
 """Attempts to post one proposal, with pauses that double up to an hour."""
@@ -29,9 +30,10 @@ def propose(state: State, draft: Proposal) -> Proposal:
         text = "\n".join((draft.repo_id, draft.kind, draft.digest, draft.basis.sha, str(n)))
         made = replace(draft, id=hashlib.sha256(text.encode()).hexdigest()[:12])
         db.execute(
-            "INSERT INTO proposals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL)",
+            "INSERT INTO proposals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL, ?)",
             (made.id, made.repo_id, made.owner, made.kind, made.digest, _said(made.said), made.body,
-             json.dumps(asdict(made.basis)), made.state, made.by, made.reason, made.created_at, made.decided_at),
+             json.dumps(asdict(made.basis)), made.state, made.by, made.reason, made.created_at, made.decided_at,
+             _patches(made.patches)),
         )  # fmt: skip
     return made
 
@@ -47,12 +49,13 @@ def supersede(state: State, repo_id: str, reason: str, kinds: Iterable[Kind] = (
         )
 
 
-def refresh(state: State, proposal: Proposal, body: str, basis: Basis) -> None:
+def refresh(state: State, proposal: Proposal, body: str, basis: Basis, patches: tuple[CardPatch, ...]) -> None:
     """A later commit gave the same findings: a proposal that waits speaks of that commit."""
     with state.change() as db:
         db.execute(
-            "UPDATE proposals SET body = ?, basis = ?, not_before = 0 WHERE id = ? AND state IN ('queued', 'approved')",
-            (body, json.dumps(asdict(basis)), proposal.id),
+            "UPDATE proposals SET body = ?, basis = ?, patches = ?, not_before = 0 "
+            "WHERE id = ? AND state IN ('queued', 'approved')",
+            (body, json.dumps(asdict(basis)), _patches(patches), proposal.id),
         )
 
 
@@ -199,7 +202,17 @@ def _proposals(state: State, where: str, *values: object) -> list[Proposal]:
 def _proposal(row: sqlite3.Row) -> Proposal:
     same = {k: row[k] for k in ("id", "repo_id", "kind", "digest", "body", "state", "by", "reason", "created_at",
                                 "decided_at", "tries", "not_before")}  # fmt: skip
-    return Proposal(**same, said=_read(row["said"]), basis=Basis(**json.loads(row["basis"])))
+    patches = tuple(
+        CardPatch(
+            p["reason"], p["diff"], tuple(CardEdit(e["key"], e["action"], tuple(e["values"])) for e in p["edits"])
+        )
+        for p in json.loads(row["patches"])
+    )
+    return Proposal(**same, said=_read(row["said"]), basis=Basis(**json.loads(row["basis"])), patches=patches)
+
+
+def _patches(patches: Iterable[CardPatch]) -> str:
+    return json.dumps([asdict(one) for one in patches])
 
 
 def _said(said: Iterable[Said]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hubdna.records import Severity
+from hubdna.records import CardPatch, Severity
 
 Kind = Literal["say", "close", "withdraw"]
 """Open or edit the one comment of a model; close it because the card was fixed; take it back."""
@@ -64,6 +64,7 @@ class Proposal:
         id: 12 hex digits; the comment's hidden marker names it.
         digest: of the finding set; two proposals with one digest say the same.
         body: Markdown, without the marker.
+        patches: of the card, for a pull request.
         by: who decided, a person or `policy: ...`; empty while nobody has.
         reason: why it was rejected, dropped, withdrawn, or why it waits.
         tries, not_before: attempts to post, and the time (Unix seconds) of the next one.
@@ -83,6 +84,7 @@ class Proposal:
     decided_at: str = ""
     tries: int = 0
     not_before: float = 0.0
+    patches: tuple[CardPatch, ...] = ()
 
     @property
     def owner(self) -> str:

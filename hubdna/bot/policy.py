@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hubdna.bot.nouns import WAITING, Basis, Proposal, Said, Thread
-from hubdna.records import Audit, Claim
+from hubdna.records import Audit, CardPatch, Claim
 
 NEVER_ALONE = frozenset({"HD008", "HD009", "HD010", "HD012", "HD013", "HD014", "HD015"})
 """Never posted without a person's approval, whatever an owner switched on: re-uploads, disguises, 'from scratch',
@@ -48,6 +48,11 @@ class Decision:
 def said_of(audit: Audit) -> tuple[Said, ...]:
     """The findings that may be told: `info` says that nobody knows, so it is never posted."""
     return tuple(Said(f.rule_id, f.severity, f.message) for f in audit.findings if f.severity != "info")
+
+
+def patches_of(audit: Audit) -> tuple[CardPatch, ...]:
+    """The patches of those findings."""
+    return tuple(f.patch for f in audit.findings if f.severity != "info" and f.patch is not None)
 
 
 def digest_of(said: tuple[Said, ...]) -> str:

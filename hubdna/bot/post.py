@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubdna.bot import ledger, policy, wishes, words
 from hubdna.bot.inbox import add_job
 from hubdna.bot.nouns import Correction, Proposal, Thread, ThreadState
 from hubdna.bot.state import State
-from hubdna.errors import HubError, NotFoundError
+from hubdna.errors import CardError, HubError, NotFoundError
+from hubdna.fix import open_pull_request
 from hubdna.hub import Hub
 from hubdna.hub.community import Community, Topic
-from hubdna.records import ModelRef
+from hubdna.records import Audit, Claim, Finding, ModelRef
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Poster:
         now: the clock, in Unix seconds.
         date: today's date for people.
         settle: seconds between two attempts at one proposal.
+        pull_requests: whether a patch of the card is sent as a pull request, instead of a discussion that shows it.
     """
 
     state: State
@@ -43,6 +45,7 @@ class Poster:
     now: Callable[[], float]
     date: Callable[[], str]
     settle: float = SETTLE_S
+    pull_requests: bool = False
     community: Community = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,12 +74,14 @@ class Poster:
                 return self.community.topic(repo_id, thread.num)
             except NotFoundError:
                 pass  # removed, or the model is gone: the listing tells which
-        ours = [t.num for t in self.community.topics(repo_id, self.community.me) if t.author == self.community.me]
-        for num in sorted(ours):
+        merged = None
+        for num in sorted(t.num for t in self.community.topics(repo_id, self.community.me)):
             topic = self.community.topic(repo_id, num)
-            if words.marker_of(topic.text) is not None or (topic.title == words.TITLE and topic.hidden):
-                return topic
-        return None
+            if topic.author == self.community.me and (words.marker_of(topic.text) is not None or topic.hidden):
+                if topic.status != "merged":
+                    return topic
+                merged = topic
+        return merged
 
     def heed(self, repo_id: str) -> str | None:
         """Look whether people closed, hid or removed our discussion: a wish, which is kept. Raises HubError."""
@@ -90,6 +95,8 @@ class Poster:
         why = None
         if topic is None:
             why = "the discussion was removed" if thread is not None else None
+        elif topic.status == "merged":
+            self._keep_closed(thread)  # what was proposed was taken: no wish to hear nothing
         elif topic.hidden:
             why = "the comment was hidden"
         elif not topic.is_open and topic.closed_by != self.community.me:
@@ -97,10 +104,13 @@ class Poster:
         if why:
             with self.state.change():
                 wishes.opt_out(self.state, repo_id, why, self.date())
-                if thread is not None and thread.state == "open":
-                    ledger.keep_thread(self.state, _with(thread, "closed"))
+                self._keep_closed(thread)
                 self.state.count("optouts")
         return why
+
+    def _keep_closed(self, thread: Thread | None) -> None:
+        if thread is not None and thread.state == "open":
+            ledger.keep_thread(self.state, replace(thread, state="closed"))
 
     def _carry_out(self, proposal: Proposal, topic: Topic | None) -> None:
         why = self._wish(proposal.repo_id, topic)
@@ -110,8 +120,10 @@ class Poster:
             ledger.finish(self.state, proposal, "dropped", f"opted out: {why}")
         elif topic is not None and words.marker_of(topic.text) == proposal.id:
             self._said(proposal, topic.num, "comments_adopted")
-        elif self._is_welcome(proposal, opens=topic is None):
-            self._say(proposal, topic)
+        else:
+            still = topic if topic is not None and topic.status != "merged" else None
+            if self._is_welcome(proposal, opens=still is None):
+                self._say(proposal, still)
 
     def _is_welcome(self, proposal: Proposal, opens: bool) -> bool:
         """Look once more before speaking: the commit, the card, the budget, and whether somebody has said it."""
@@ -143,14 +155,28 @@ class Poster:
         if not ledger.begin_post(self.state, proposal, self.now(), self.settle, opens=topic is None):
             return
         if topic is None:
-            num = self.community.open(proposal.repo_id, words.TITLE, words.signed(proposal.body, proposal.id))
-            self._said(proposal, num, "comments_opened")
+            self._said(proposal, self._open(proposal), "comments_opened")
             return
         if not topic.is_open:  # closed by us, since nobody else did
             self.community.set_status(proposal.repo_id, topic.num, "open")
-        body = words.edited(proposal.body, self.date())
+        body = words.edited(proposal.body, self.date(), topic.is_pull_request)
         self.community.edit(proposal.repo_id, topic, words.signed(body, proposal.id))
         self._said(proposal, topic.num, "comments_edited")
+
+    def _open(self, proposal: Proposal) -> int:
+        """A pull request where that is wanted and there is a patch that still fits, else a discussion; its number."""
+        text = words.signed(proposal.body, proposal.id)
+        if self.pull_requests and proposal.patches:
+            ref = ModelRef(proposal.repo_id, sha=proposal.basis.sha)
+            findings = tuple(Finding("", "warning", ref, None, "", patch=patch) for patch in proposal.patches)
+            try:
+                url = open_pull_request(Audit(ref, Claim(), (), findings, None), self.hub, text).url
+            except CardError as error:
+                logger.info("no pull request", extra={"repo": proposal.repo_id, "why": str(error)})
+                url = None
+            if url is not None and (num := url.rstrip("/").rpartition("/")[2]).isdecimal():
+                return int(num)
+        return self.community.open(proposal.repo_id, words.TITLE, text)
 
     def _said(self, proposal: Proposal, num: int, counter: str) -> None:
         with self.state.change():
@@ -192,7 +218,3 @@ class Poster:
 
 def _thread(proposal: Proposal, num: int, state: ThreadState) -> Thread:
     return Thread(proposal.repo_id, num, proposal.id, proposal.digest, proposal.said, proposal.basis, state)
-
-
-def _with(thread: Thread, state: ThreadState) -> Thread:
-    return Thread(thread.repo_id, thread.num, thread.proposal_id, thread.digest, thread.said, thread.basis, state)

@@ -19,6 +19,7 @@ from hubdna.bot import policy
 from hubdna.bot.post import SETTLE_S, Poster
 from hubdna.bot.state import State
 from hubdna.bot.worker import PATIENCE_S, CarefulLoader, Worker
+from hubdna.config import Config
 from hubdna.errors import MissingExtraError, UsageError
 from hubdna.records import ReadLevel
 from hubdna.seed import foundations, open_index
@@ -34,6 +35,8 @@ class Settings:
         state: folder of its state.
         index: folder of the index; None for the user's, else the seed.
         post: whether it writes to the Hub; a dry run otherwise.
+        pull_requests: whether patches are sent as pull requests.
+        config: which rules speak, how loudly at most, and what is ignored.
         patience, settle: seconds before an audit or a post is tried again.
     """
 
@@ -47,6 +50,8 @@ class Settings:
     contact: str = ""
     patience: float = PATIENCE_S
     settle: float = SETTLE_S
+    pull_requests: bool = False
+    config: Config = field(default_factory=Config)
 
 
 def today() -> str:
@@ -57,12 +62,16 @@ def today() -> str:
 @contextmanager
 def working(settings: Settings) -> Iterator[Worker]:
     """A worker that holds the state for itself. Raises StateError, IndexDirError, UsageError."""
-    with State(settings.state) as state, state.working(), open_index(settings.index) as index:
+    with State(settings.state) as state, state.working(), open_index(settings.index or settings.config.index) as index:
         loader = CarefulLoader(settings.endpoint, settings.token, settings.read)
         poster = None
         if settings.post:
-            poster = Poster(state, loader.hub, settings.budget, time.time, today, settings.settle)
-        auditor = Auditor(index, loader, frozenset(foundations()))
+            poster = Poster(
+                state, loader.hub, settings.budget, time.time, today, settings.settle, settings.pull_requests
+            )
+            if not poster.community.has_token:
+                raise UsageError("--post: expected a token to write with, found none; log in, or pass --token")
+        auditor = Auditor(index, loader, frozenset(foundations()), config=settings.config)
         yield Worker(state, auditor, loader, poster, time.time, today, settings.contact, settings.patience)
 
 

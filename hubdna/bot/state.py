@@ -32,7 +32,7 @@ CREATE TABLE proposals (
     id TEXT PRIMARY KEY, repo_id TEXT NOT NULL, owner TEXT NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
     said TEXT NOT NULL, body TEXT NOT NULL, basis TEXT NOT NULL, state TEXT NOT NULL, by TEXT NOT NULL,
     reason TEXT NOT NULL, created_at TEXT NOT NULL, decided_at TEXT NOT NULL, tries INTEGER NOT NULL,
-    not_before REAL NOT NULL, day INTEGER);
+    not_before REAL NOT NULL, day INTEGER, patches TEXT NOT NULL);
 CREATE INDEX proposals_by_repo ON proposals (repo_id);
 CREATE INDEX proposals_by_state ON proposals (state, not_before);
 CREATE INDEX proposals_by_day ON proposals (day);

@@ -54,9 +54,13 @@ def note(audit: Audit, contact: str = "") -> str:
     return defused("\n".join(lines).rstrip())
 
 
-def edited(body: str, date: str) -> str:
+def edited(body: str, date: str, is_pull_request: bool = False) -> str:
     """A note that takes the place of an earlier one in the same comment."""
-    return f"*Edited on {date}: the facts changed. What was said before is in the history of this comment.*\n\n{body}"
+    stale = " **The change that this pull request holds is from before: do not merge it as it is.**"
+    return (
+        f"*Edited on {date}: the facts changed. What was said before is in the history of this comment.*"
+        f"{stale if is_pull_request else ''}\n\n{body}"
+    )
 
 
 def closing(date: str, sha: str) -> str:

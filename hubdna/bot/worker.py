@@ -15,7 +15,7 @@ from hubdna.bot.post import Poster
 from hubdna.bot.state import State
 from hubdna.errors import GatedError, HubdnaError, HubError, NotFoundError
 from hubdna.models import Loaded, Loader
-from hubdna.records import Audit, Dna, ModelRef, ReadLevel, Snapshot
+from hubdna.records import Audit, CardPatch, Dna, ModelRef, ReadLevel, Snapshot
 from hubdna.store import Entry, IndexDir
 
 logger = logging.getLogger(__name__)
@@ -108,6 +108,9 @@ class Worker:
         repo_id = job.repo_id
         try:
             snapshot = self.loader.hub.snapshot(ModelRef(repo_id))
+            if snapshot.ref.repo_id != repo_id:
+                self._renamed(job, snapshot.ref.repo_id)
+                return
             if self.poster:
                 self.poster.heed(repo_id)
             thread = ledger.thread_of(self.state, repo_id)
@@ -124,6 +127,13 @@ class Worker:
             self.on_unread(repo_id, str(error))
         except HubError as error:
             self._put_off(job, str(error))
+
+    def _renamed(self, job: Job, new: str) -> None:
+        """The Hub answers under another name: what is known moves there, and the look is made there."""
+        with self.state.change():
+            inbox.end_job(self.state, job)
+            inbox.renamed(self.state, job.repo_id, new)
+            inbox.add_job(self.state, new)
 
     def _audit(self, job: Job) -> None:
         self.loader.failures.clear()
@@ -142,6 +152,7 @@ class Worker:
                 self._follow(audit)
             else:
                 self.state.count("audits_unread")
+                ledger.supersede(self.state, job.repo_id, f"it cannot be read any more: {unread}", ("say",))
                 logger.info("not read", extra={"repo": job.repo_id, "why": unread})
                 self.on_unread(job.repo_id, unread)
             inbox.end_job(self.state, job, audit.ref.sha, self.index_digest)
@@ -165,9 +176,10 @@ class Worker:
         logger.info(decision.action, extra={"repo": repo_id, "why": decision.reason})
         if decision.action == "refresh":
             same = next(p for p in proposals if p.digest == policy.digest_of(said) and p.state in WAITING)
-            ledger.refresh(self.state, same, words.note(audit, self.contact), basis)
+            ledger.refresh(self.state, same, words.note(audit, self.contact), basis, policy.patches_of(audit))
         elif decision.action == "say":
-            self._propose("say", repo_id, said, words.note(audit, self.contact), basis, decision)
+            note, patches = words.note(audit, self.contact), policy.patches_of(audit)
+            self._propose("say", repo_id, said, note, basis, decision, patches=patches)
         elif decision.action == "close" and thread is not None:
             self._propose("close", repo_id, thread.said, words.closing(self.date(), basis.sha), basis, decision, thread)
         elif decision.action == "withdraw" and thread is not None:
@@ -176,13 +188,13 @@ class Worker:
 
     def _propose(
         self, kind: Kind, repo_id: str, said: tuple[Said, ...], body: str, basis: Basis,
-        decision: policy.Decision, thread: Thread | None = None,
+        decision: policy.Decision, thread: Thread | None = None, patches: tuple[CardPatch, ...] = (),
     ) -> None:  # fmt: skip
         today = self.date()
         ledger.propose(self.state, Proposal(
             "", repo_id, kind, thread.digest if thread else policy.digest_of(said), said, body, basis,
             "approved" if decision.alone else "queued", decision.reason if decision.alone else "", decision.reason,
-            today, today if decision.alone else "",
+            today, today if decision.alone else "", patches=patches,
         ))  # fmt: skip
 
     def run(self, stop: threading.Event, wake: threading.Event) -> None:

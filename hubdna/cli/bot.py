@@ -9,7 +9,7 @@ import typer
 
 from hubdna.cli import bot_queue
 from hubdna.cli.bot_queue import StateOption, state_folder
-from hubdna.cli.options import Endpoint, IndexOption, Quiet, Read, ReadOption, Token
+from hubdna.cli.options import ConfigOption, Endpoint, IndexOption, NoConfig, Quiet, Read, ReadOption, Token
 from hubdna.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Comment on model cards: queued, approved by a person, posted once.", no_args_is_help=True)
 Post = Annotated[bool, typer.Option("--post", help="Write to the Hub what is approved (default: a dry run).")]
+PullRequest = Annotated[
+    bool, typer.Option("--pull-request", help="Where there is a patch, open a pull request instead of a discussion.")
+]
 Contact = Annotated[str, typer.Option(help="How to reach the people who run this bot; stands in the comment.")]
 PerOwner = Annotated[int, typer.Option(help="Most discussions opened for one owner in a day.", min=0)]
 PerDay = Annotated[int, typer.Option(help="Most discussions opened in a day.", min=0)]
@@ -30,10 +33,13 @@ def run(
     state: StateOption = None,
     index: IndexOption = None,
     post: Post = False,
+    pull_request: PullRequest = False,
     read: ReadOption = Read.standard,
     endpoint: Endpoint = None,
     token: Token = None,
     contact: Contact = "",
+    config: ConfigOption = None,
+    no_config: NoConfig = False,
     per_owner: PerOwner = 3,
     per_day: PerDay = 50,
     quiet: Quiet = False,
@@ -42,10 +48,12 @@ def run(
     from hubdna.bot.once import run_once
     from hubdna.bot.policy import Budget
     from hubdna.bot.serve import Settings, working
+    from hubdna.cli.configs import configured
 
     settings = Settings(
-        state_folder(state), index, endpoint, token, read.value, post, Budget(per_owner, per_day), contact
-    )
+        state_folder(state), index, endpoint, token, read.value, post, Budget(per_owner, per_day), contact,
+        pull_requests=pull_request, config=configured(config, no_config),
+    )  # fmt: skip
     with working(settings) as worker:
         done = run_once(worker, refs or [])
     if not quiet:
@@ -60,6 +68,7 @@ def serve(
     state: StateOption = None,
     index: IndexOption = None,
     post: Post = False,
+    pull_request: PullRequest = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 for a free one.", min=0, max=65535)] = 8090,
     secret_file: Annotated[
@@ -69,6 +78,8 @@ def serve(
     endpoint: Endpoint = None,
     token: Token = None,
     contact: Contact = "",
+    config: ConfigOption = None,
+    no_config: NoConfig = False,
     per_owner: PerOwner = 3,
     per_day: PerDay = 50,
     patience: Patience = 30.0,
@@ -81,12 +92,13 @@ def serve(
     from hubdna.bot.policy import Budget
     from hubdna.bot.serve import Settings
     from hubdna.bot.serve import serve as serve_bot
+    from hubdna.cli.configs import configured
 
     secret = _secret(secret_file)
     logs.start((secret, token or "", os.environ.get("HF_TOKEN", "")))
     settings: Settings = Settings(
         state_folder(state), index, endpoint, token, read.value, post, Budget(per_owner, per_day), contact,
-        patience, settle,
+        patience, settle, pull_request, configured(config, no_config),
     )  # fmt: skip
     serve_bot(settings, secret, host, port)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from huggingface_hub import DiscussionComment, DiscussionStatusChange, HfApi
+from huggingface_hub import DiscussionComment, DiscussionStatusChange, HfApi, get_token
 
 from hubdna.errors import HubError
 from hubdna.hub.client import Hub
@@ -40,6 +40,7 @@ class Topic:
     text: str | None = None
     closed_by: str | None = None
     hidden: bool = False
+    is_pull_request: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -53,6 +54,11 @@ class Community:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self._api = HfApi(hub.endpoint, hub.link.token, library_name="hubdna")
+
+    @property
+    def has_token(self) -> bool:
+        """Whether there is a token to write with; the Hub is not asked."""
+        return bool(self.hub.link.token or get_token())
 
     @cached_property
     def me(self) -> str:
@@ -81,7 +87,7 @@ class Community:
         return Topic(
             found.num, found.title, found.author, found.status,
             first.id if first else None, first.content if first and not first.hidden else None,
-            changes[-1] if changes else None, first.hidden if first else False,
+            changes[-1] if changes else None, first.hidden if first else False, found.is_pull_request,
         )  # fmt: skip
 
     def open(self, repo_id: str, title: str, text: str) -> int:

@@ -3,15 +3,15 @@
 The bot is `hubdna bot serve --post` in a process of its own, the Hub is `hubdna localhub`, the client is the real one.
 63 models of as many owners: copies of a model that was really made from an indexed base and whose card is silent, and
 honest ones. 1,000 deliveries in a shuffled burst: four pushes a model, duplicates, forgeries with wrong secrets, the
-bot's own comments, pull requests, garbage; each is sent until it is answered, and the Hub delivers the bot's own events
-beside them. Meanwhile the Hub answers some requests with 429, 500 or late, a person approves and rejects, and the bot is
-killed by SIGKILL 20 times at moments drawn from the seed. What must come of each model is planned before the first
-event. Then one process takes 1,000 deliveries more, while models are changed, and some cards are fixed.
+bot's own comments, pull requests, garbage; each is sent until it is answered, and the Hub delivers the bot's own
+events beside them. Meanwhile the Hub answers some requests with 429, 500 or late, a person approves and rejects, and
+the bot is killed by SIGKILL 20 times at moments drawn from the seed. What must come of each model is planned before
+the first event. Then one process takes 1,000 deliveries more, while models are changed, and some cards are fixed.
 
 Bar: exactly one comment on every model whose findings were approved, none on the others (rejected, opted out on the
-card, owner blocked, forged deliveries only, honest); no forgery let in; nobody answered; comments on fixed cards closed;
-memory of the process after each quarter of the second thousand at most 5 % over that after the first; neither log nor
-state holds the token.
+card, owner blocked, forged deliveries only, honest); no forgery let in; nobody answered; comments on fixed cards
+closed; memory of the process after each quarter of the second thousand at most 5 % over that after the first; neither
+log nor state holds the token.
 """
 
 from __future__ import annotations
