@@ -118,6 +118,29 @@ def test_posting(make: MakeBench, again: Any, fate: Fate, tmp_path: Path) -> Non
         assert [p.state for p in ledger.of_repo(after.state, CHILD)] == ["posted"]
 
 
+def test_a_request_on_its_way_is_waited_for(make: MakeBench, again: Any, fate: Fate, tmp_path: Path) -> None:
+    """Killed while the Hub was asked: the next process asks nothing before that request has arrived or is lost."""
+    bench = make(post=False)
+    bench.look(CHILD)
+    bench.approve(CHILD)
+    before = keep(bench, tmp_path / "before")
+    for n in range(100):
+        after = again(n, before)
+        fate.left = n
+        with pytest.raises(Killed):
+            after.work()
+        fate.left = None
+        if [p.state for p in after.waiting(CHILD)] == ["posting"]:
+            break
+    after.hub.reset_traffic()
+    after.clock.t += 29
+    after.work()
+    assert after.hub.traffic.requests == ()
+    after.clock.t += 2
+    after.work()
+    assert len(after.on_hub(CHILD)) == 1 and after.waiting(CHILD) == []
+
+
 def test_editing(bench: Bench, again: Any, fate: Fate, tmp_path: Path) -> None:
     bench.look(CHILD)
     bench.approve(CHILD)

@@ -1,5 +1,7 @@
 """The life of a comment: queued, approved, posted once, edited, closed, withdrawn; nobody is answered."""
 
+import shutil
+
 import pytest
 from bot_bench import BOT, CHILD, COPY, HONEST, PARENT, TWIN, Bench, MakeBench, with_base
 
@@ -280,6 +282,24 @@ def test_a_relative_that_cannot_be_read_withdraws_nothing(bench: Bench) -> None:
     bench.later()
     assert "Withdrawn" not in bench.text(CHILD)
     assert inbox.n_jobs(bench.state) == (0, 0)
+
+
+def test_a_base_that_cannot_be_read_withdraws_nothing(make: MakeBench) -> None:
+    """What is said rests on a declared base outside the index; while the Hub cannot give it, nothing is taken back."""
+    bench, base = make(), "northbyte/unindexed"
+    shutil.copytree(bench.root / "northbyte/pyllama-245k-scratch", bench.root / base)
+    (bench.root / CHILD / "README.md").write_text(with_base(bench.card(CHILD), base))
+    bench.look(CHILD)
+    assert {s.rule_id for s in bench.approve(CHILD).said} == {"HD002"}
+    later = make()  # another process: nothing is remembered of the base
+    inbox.add_job(later.state, CHILD, forget=True)
+    later.hub.misbehave(Fault("500", repo=base))
+    later.work()
+    assert "Withdrawn" not in later.text(CHILD) and inbox.n_jobs(later.state) == (1, 0)
+    later.hub.calm()
+    later.later()
+    assert "Withdrawn" not in later.text(CHILD) and inbox.n_jobs(later.state) == (0, 0)
+    assert ledger.corrections(later.state) == []
 
 
 def test_a_lost_answer_posts_no_second_comment(bench: Bench) -> None:
