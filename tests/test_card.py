@@ -59,6 +59,16 @@ class TestReading:
         claim = read_claim(card("license: apache-2.0\nbase_model: a/b\nbase_model_relation: quantized"))
         assert (claim.license, claim.relation) == ("apache-2.0", "quantized")
 
+    def test_a_block_of_one_line_is_a_word(self) -> None:
+        claim = read_claim(card("license: |\n  apache-2.0\nbase_model_relation: >\n  merge"))
+        assert (claim.license, claim.relation) == ("apache-2.0", "merge")
+
+    @pytest.mark.parametrize(
+        ("value", "said"), [("3", "3"), ("2026-01-01", "2026-01-01"), ("null", None), ("{}", None)]
+    )
+    def test_a_relation_that_is_no_text_is_a_wrong_one(self, value: str, said: str | None) -> None:
+        assert read_claim(card(f"base_model: a/b\nbase_model_relation: {value}")).relation == said
+
     def test_the_name_of_another_licence(self) -> None:
         assert read_claim(card("license: other\nlicense_name: acme-1")).license == "acme-1"
 

@@ -28,6 +28,7 @@ SAYS = [
     "تم تدريب النموذج من الصفر على نصوص عربية",
     "- trained from\n  scratch on code",
     "Tr\u200bained from scr\u200batch.",
+    "It was trained from scratch with next-token prediction.",
     "# FooLM\n\nFooLM is a decoder-free design.\nIt was pretrained from scratch.",
 ]
 DOES_NOT = [
@@ -55,6 +56,12 @@ DOES_NOT = [
     "We scratch the surface. It was trained from Wikipedia dumps.",
     "Trained from 2020 to 2022. Starting from scratch, the team wrote the code.",
     "An encoder trained from scratch is combined with Llama.",
+    "The model wasn't trained from scratch; it is a fine-tune.",
+    "It hasn’t been trained from scratch.",
+    "Its base was trained from scratch by others; ours continues from there.",
+    "Das Basismodell wurde von Grund auf trainiert.",
+    "The next version will be trained from scratch.",
+    "Was this model trained from scratch?",
     "",
     "---\nlicense: mit",
 ]

@@ -36,11 +36,16 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class _Value(NamedTuple):
-    """A value as it was found: its text if it is one, how to show it, and its line if there is one."""
+    """A value as it was found: its text if it is one, how to show it, and its line if there is one.
+
+    `word` is what stands there, be it text, a number or a date, and None of what is no single value: a relation that is
+    no text is a wrong one, and not none.
+    """
 
     text: str | None
     shown: str
     line: int | None
+    word: str | None = None
 
 
 def claim_of_data(data: Mapping[str, Any] | None) -> Claim:
@@ -109,7 +114,7 @@ def _names(values: Iterable[_Value]) -> tuple[tuple[str, ...], tuple[int, ...], 
     """Names, each once; their lines; and what was no name, or had invisible characters in it."""
     found: dict[str, int | None] = {}
     remarks: list[Skipped] = []
-    for text, shown, line in islice(values, MAX_BASES):
+    for text, shown, line, _ in islice(values, MAX_BASES):
         where = "README.md" if line is None else f"README.md:{line}"
         name = None if text is None else name_of(text)
         if name is not None:
@@ -131,7 +136,7 @@ def _of_node(node: Node, depth: int = 0) -> Iterator[_Value]:
     if node.kind == "scalar":
         if node.tag != "null":
             text = node.text if node.tag in ("str", "") else None
-            yield _Value(text, f"{_shown(node.text)} ({node.tag})", node_at)
+            yield _Value(text, f"{_shown(node.text)} ({node.tag})", node_at, node.text)
     elif node.kind == "sequence" and depth < MAX_NESTED:
         for child in node.children:
             yield from _of_node(child, depth + 1)
@@ -144,7 +149,7 @@ def _of_node(node: Node, depth: int = 0) -> Iterator[_Value]:
 def _of_data(data: Any, depth: int = 0) -> Iterator[_Value]:
     """Values of one field of a listing's card data, lists unfolded."""
     if isinstance(data, str):
-        yield _Value(data, f"{_shown(data)} (str)", None)
+        yield _Value(data, f"{_shown(data)} (str)", None, data)
     elif isinstance(data, list) and depth < MAX_NESTED:
         for item in data[:MAX_BASES]:
             yield from _of_data(item, depth + 1)
@@ -152,7 +157,7 @@ def _of_data(data: Any, depth: int = 0) -> Iterator[_Value]:
         yield from _of_data(inner, MAX_NESTED + 1)
     elif data is not None:
         shown = "" if isinstance(data, list | dict) else f"{_shown(str(data)[:100])} "
-        yield _Value(None, f"{shown}({type(data).__name__})", None)
+        yield _Value(None, f"{shown}({type(data).__name__})", None, shown.strip() or None)
 
 
 def _named(mapping: Mapping[str, Any]) -> Any:
@@ -165,7 +170,9 @@ def _shown(text: str) -> str:
 
 def _word(values: Iterable[_Value], key: str) -> str | None:
     """The value of a key that has one; of a list the first, but all licences, with a comma between them."""
-    texts = [value.text for value in islice(values, MAX_LICENCES if key == "license" else 1)]
+    found = islice(values, MAX_LICENCES if key == "license" else 1)
+    words = [value.word if key == "base_model_relation" else value.text for value in found]
+    texts = [word.strip() if word else word for word in words]  # a block of YAML ends with a line end
     if not all(text is None or text.isprintable() for text in texts):
         return None
     return ", ".join(dict.fromkeys(text[:100] for text in texts if text)) or None

@@ -55,9 +55,9 @@ SAYS = re.compile(
     re.IGNORECASE,
 )
 DENIES = re.compile(
-    r"\b(?:not|never|n't|without|instead\s+of|rather\s+than|unlike|than|versus|vs|compared|comparison|instead|whereas|if"
+    r"\w+n['’]t\b|\b(?:not|never|without|instead\s+of|rather\s+than|unlike|than|versus|vs|compared|comparison|instead|whereas|if"
     r"|cannot|avoid\w*|can|could|would|should|may|might|need\w*|want|how\s+to|expensive|costly|no\s+need|let'?s|your|you"
-    r"|neither|nor|either|hardly"
+    r"|neither|nor|either|hardly|will|shall|going\s+to|plan(?:s|ned|ning)?|next\s+(?:version|release|generation|model)|future|soon"
     r"|nicht|kein\w*|statt|anstatt|ohne|pas|sans|au\s+lieu|plutôt|jamais|no|sin|nunca|jamás|en\s+lugar"
     r"|não|sem|em\s+vez|non|senza|invece|не|без|вместо|nie|zamiast|bez|değil|yerine)\b"
     r"|不是|并非|並非|而非|无需|無需|没有|沒有|不用|不必|未|ではなく|ではない|なく|ない|不要|아니|않|대신|없이|ليس|بدلا|لم|دون",
@@ -66,7 +66,8 @@ DENIES = re.compile(
 PART = re.compile(
     r"\b(?:tokeni[sz]er\w*|vocabulary|head|heads|classifier|layer|layers|adapter\w*|lora|projector|projection|connector|embedding\s+layer"
     r"|decoder|encoder|vae|probe|probes|baseline\w*|competitor\w*|others?|teacher|reward\s+model|draft|bpe|sentencepiece|module\w*|block\w*"
-    r"|tokenizador|tokenizzatore|токенизатор\w*|tête|kopf|cabeza)\b|分词器|分詞器|トークナイザ|토크나이저",
+    r"|(?:the|its|whose|our|their)\s+(?:base|parent|original|underlying|backbone|starting)|basismodell\w*|modèle\s+de\s+base"
+    r"|modelo\s+base|modello\s+base|базов\w+\s+модел\w+|tokenizador|tokenizzatore|токенизатор\w*|tête|kopf|cabeza)\b|基座|基础模型|基礎模型|ベースモデル|기반\s*모델|分词器|分詞器|トークナイザ|토크나이저",
     re.IGNORECASE,
 )
 
@@ -84,7 +85,9 @@ def from_scratch(card: str) -> Statement | None:
 
 
 def _says(text: str) -> bool:
-    return len(text) <= MAX_SENTENCE and bool(SAYS.search(text)) and not DENIES.search(text) and not PART.search(text)
+    if len(text) > MAX_SENTENCE or text.endswith(("?", "？", "؟")):
+        return False
+    return bool(SAYS.search(text)) and not DENIES.search(text) and not PART.search(text)
 
 
 _FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})")

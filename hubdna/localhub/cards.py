@@ -161,14 +161,19 @@ def _check_shape(text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """YAML knows dates, sets, bytes and infinities; JSON does not."""
+    """YAML knows dates, sets, bytes and infinities; JSON does not. Half a pair of UTF-16 is no text to either."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    return value if value is None or isinstance(value, int | float) else _text(str(value))
+
+
+def _text(text: str) -> str:
+    """Text that can be sent: halves of pairs joined, or replaced where the other half is missing."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @lru_cache(CACHE_SIZE)
@@ -185,7 +190,7 @@ def _read_card(stamp: Stamp) -> Mapping[str, Any]:
 @lru_cache(CACHE_SIZE)
 def _read_json(stamp: Stamp) -> Mapping[str, Any]:
     try:
-        data = json.loads(stamp.path.read_bytes())
+        data = _plain(json.loads(stamp.path.read_bytes()))
     except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

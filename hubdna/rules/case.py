@@ -142,6 +142,12 @@ class Case:
         """Whether a shared seed is no explanation: the same bits, or weights that correlate by 0.5 and more."""
         return match.verdict.origin == "identical" or (match.verdict.similarity or 0) >= SEED_SIMILARITY
 
+    @staticmethod
+    def is_small_part(match: Match) -> bool:
+        """Whether only a part of this model, and not the larger one, is what a match shares with it."""
+        e = match.verdict.evidence
+        return match.verdict.relation == "component" and e.n_alone[0] > e.n_genes
+
     def severity(self, match: Match) -> Severity:
         """The most that a shared origin with a match supports: `warning` of a close, likely parent, else `info`."""
         return "warning" if self.is_likely_parent(match) and self.is_close(match) else "info"

@@ -22,17 +22,18 @@ def undeclared_base(case: Case) -> Iterator[Finding]:
     `warning` when the other model is on the foundation list or is others' declared base, and was published earlier;
     `info` when neither side is likely to be the parent, or the weights correlate so little that a shared seed could
     explain it. The likely parent receives nothing, and a foundation model never does: it may have been uploaded anew.
+    What only a small part was taken from is no base: HD011 speaks of that.
     """
     if case.claim.base_models or case.ref.repo_id in case.foundations or _said_better(case):
         return
     known = reissued(case)
-    parents = [m for m in case.likely_parents if known is None or m.rank != known.rank]
+    parents = [m for m in case.likely_parents if not case.is_small_part(m) and (known is None or m.rank != known.rank)]
     if parents:
         yield _finding(case, parents[0], case.severity(parents[0]))
         return
     if known is not None or case.is_known_base(case.ref.repo_id, besides=case.ref.repo_id):
         return
-    others = [m for m in case.relatives if not case.declares_us(m) and not case.is_later(m)]
+    others = [m for m in case.relatives if not (case.declares_us(m) or case.is_later(m) or case.is_small_part(m))]
     if others:
         yield _finding(case, others[0], "info")
 

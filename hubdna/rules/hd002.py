@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 def wrong_base(case: Case) -> Iterator[Finding]:
     """`warning` when the other model is a likely parent and close, else `info`."""
     refuted = [d for d in case.declared if d.verdict is not None and d.verdict.origin == "no-evidence"]
-    others = [m for m in case.relatives if case.is_earlier(m) and not case.declares_us(m)]
+    others = [m for m in case.relatives if case.is_earlier(m) and not (case.declares_us(m) or case.is_small_part(m))]
     if not refuted or len(refuted) < len(case.declared) or not others:
         return  # a base that could not be tested may be the right one
     likely = [m for m in others if case.is_likely_parent(m)]

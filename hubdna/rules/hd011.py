@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubdna.records import Finding, Match, Severity
+from hubdna.records import UNIT_VIEWS, Finding, Match, Severity, Verdict
 from hubdna.report.wording import evidence_lines
 from hubdna.rules.case import Case
+from hubdna.rules.hd009 import matches_in_coordinates_only
 from hubdna.verdict import COMMON_LOG10_P
 
 SEVERITIES: tuple[Severity, ...] = ("warning", "info")
@@ -15,14 +16,16 @@ SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 def unnamed_component(case: Case) -> Iterator[Finding]:
     """`warning` when all of an earlier, known base lies inside this model; `info` when they have a part in common.
 
-    A card names a component when it mentions it anywhere; `base_model` is not the place for a vision tower.
+    A card names a component when it mentions it anywhere; `base_model` is not the place for a vision tower. A part for
+    which somebody is named or declared needs no second name: the relatives of a tower share the tower.
     """
     if case.card is None or case.ref.repo_id in case.foundations:
         return
+    told = _told(case)
     for match in case.matches:
         if not _is_part(match) or case.is_credited(match) or case.is_named(match.ref.repo_id):
             continue
-        if case.is_later(match) or case.declares_us(match):
+        if case.is_later(match) or case.declares_us(match) or told & _lengths(match.verdict):
             continue
         name = match.ref.repo_id
         if match.verdict.origin == "common" and _is_inside(match):
@@ -35,8 +38,22 @@ def unnamed_component(case: Case) -> Iterator[Finding]:
 
 
 def _is_part(match: Match) -> bool:
-    """Whether a test was passed and the verdict is that only a part is shared."""
-    return match.verdict.relation == "component" and (match.verdict.log10_p or 0.0) <= COMMON_LOG10_P
+    """Whether a test was passed and the verdict is that only a part is shared. HD009 has what is left open."""
+    is_passed = (match.verdict.log10_p or 0.0) <= COMMON_LOG10_P
+    return match.verdict.relation == "component" and is_passed and not matches_in_coordinates_only(match)
+
+
+def _told(case: Case) -> set[int]:
+    """Layer lengths in which this model matches somebody whom the card names or declares."""
+    named = [m.verdict for m in case.matches if case.is_credited(m) or case.is_named(m.ref.repo_id)]
+    declared = [d.verdict for d in case.declared if d.verdict is not None and d.is_confirmed]
+    return {length for verdict in (*named, *declared) for length in _lengths(verdict)}
+
+
+def _lengths(verdict: Verdict) -> set[int]:
+    """Of the layers whose hidden units passed the test."""
+    buckets = verdict.evidence.buckets
+    return {b.n_axis for b in buckets if b.view in UNIT_VIEWS and b.log10_p <= COMMON_LOG10_P}
 
 
 def _is_inside(match: Match) -> bool:

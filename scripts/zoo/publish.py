@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cards
 import corpora
 import families
 import fit
@@ -16,6 +15,8 @@ import torch
 from catalog import Recipe
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+import cards
 
 Tensors = dict[str, torch.Tensor]
 

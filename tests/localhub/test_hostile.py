@@ -17,6 +17,7 @@ from hubdna.localhub.caller import BODY_LIMIT
 
 REPO = "acme/model"
 SECRET = "TOP-SECRET"
+CONFIG = r'{"model_type": "\ud83d"}'
 AUTH = {"Authorization": "Bearer hf_alice"}
 
 
@@ -240,3 +241,15 @@ def test_a_hostile_card_is_no_card(api: HfApi, make_repo: MakeRepo, block: str) 
 def test_a_forged_safetensors_header_counts_nothing(api: HfApi, make_repo: MakeRepo, content: bytes) -> None:
     make_repo(REPO, {"model.safetensors": content})
     assert api.model_info(REPO).safetensors is None
+
+
+def test_half_a_pair_of_utf16_in_a_card_does_not_take_the_listing_away(make_repo: MakeRepo, hub: LocalHub) -> None:
+    make_repo(
+        "evil/half", {"README.md": '---\nlicense: "\\ud83d"\ntags: ["\\ud83d\\ude00"]\n---\n', "config.json": CONFIG}
+    )
+    api = HfApi(endpoint=hub.endpoint)
+    assert "evil/half" in {m.id for m in api.list_models(full=True, cardData=True)}
+    info = api.model_info("evil/half")
+    assert info.card_data is not None and info.card_data.license == "\N{REPLACEMENT CHARACTER}"
+    assert info.config is not None and info.config["model_type"] == "\N{REPLACEMENT CHARACTER}"
+    assert "\N{GRINNING FACE}" in (info.tags or [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hubdna.records import Claim, Evidence, Finding, Mark, Match, Member, Mixture, ModelRef, Verdict
+from hubdna.records import Bucket, Claim, Evidence, Finding, Mark, Match, Member, Mixture, ModelRef, Verdict
 from hubdna.rules import RULES, Case, Declared
 
 EVIDENCE = Evidence((), -35.0, 0.9, 1, 32, 0, (0, 0), None, True, 0.05)
@@ -24,6 +24,11 @@ def verdict(origin: str = "common", similarity: float | None = 0.9, **more: Any)
 def match(name: str, created: str | None = "2026-01", rank: int = 1, **more: Any) -> Match:
     """A relative in the index."""
     return Match(ModelRef(name), rank, verdict(**more), created)
+
+
+def bucket(view: str = "rows", n_axis: int = 192, log10_p: float = -35.0) -> Bucket:
+    """A test of one layer length; passed by default."""
+    return Bucket(view, True, n_axis, 32, 8, 256, 32, 0, 0.9, log10_p)  # type: ignore[arg-type]
 
 
 def declared(name: str, *args: Any, marks: tuple[Mark, ...] = (), **more: Any) -> Declared:

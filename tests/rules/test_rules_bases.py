@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import pytest
-from rule_cases import README, US, case, declared, found, mark, match, mixture, told
+from rule_cases import README, US, bucket, case, declared, found, mark, match, mixture, told
 
 from hubdna.records import Claim
 from hubdna.rules import Declared
@@ -203,6 +203,28 @@ class TestComponent:
     def test_a_mention_is_enough(self) -> None:
         one = case(("lm/base",), matches=(match("clip/tower", **self.INSIDE),), card=README + "Uses Tower for vision.")
         assert told(one) == []
+
+    def test_a_small_part_is_no_base(self) -> None:
+        tower = match("clip/tower", **self.INSIDE)
+        assert told(case(matches=(tower,), known_bases=("clip/tower",))) == [("HD011", "warning")]
+        named = case(matches=(tower,), known_bases=("clip/tower",), card=README + "Its eyes are clip/tower.")
+        assert told(named) == []
+        distilled = (declared("lm/base", "no-evidence"),)
+        one = case(("lm/base",), matches=(tower,), declared=distilled, known_bases=("clip/tower",))
+        assert told(one) == [("HD003", "info"), ("HD011", "warning")]
+
+    def test_the_larger_part_may_be_the_base(self) -> None:
+        most = match("lm/base", **(self.INSIDE | {"n_genes": 9}))
+        assert ("HD001", "warning") in told(case(matches=(most,), known_bases=("lm/base",)))
+
+    def test_relatives_of_a_named_tower_share_the_tower(self) -> None:
+        tests = {"buckets": (bucket(n_axis=256), bucket("gram", 64))}
+        tower, child = (match(n, **(self.INSIDE | tests)) for n in ("clip/tower", "other/eyes"))
+        text = README + "Its eyes are clip/tower."
+        assert told(case(("lm/base",), matches=(tower, child), known_bases=("other/eyes",), card=text)) == []
+        words = match("other/words", **(self.INSIDE | {"buckets": (bucket(n_axis=512),)}))
+        one = case(("lm/base",), matches=(tower, child, words), known_bases=("other/words",), card=text)
+        assert told(one) == [("HD011", "warning")] and "other/words" in found(one)[0].message
 
     def test_without_a_passed_test_nothing_is_said(self) -> None:
         part = match("clip/tower", origin="undecided", relation="component", log10_p=-8.0)

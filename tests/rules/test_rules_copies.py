@@ -1,7 +1,9 @@
 """HD008, HD009, HD015: copies, disguised ones, and old weights under a new name."""
 
+from typing import ClassVar
+
 import pytest
-from rule_cases import README, case, declared, found, match, told
+from rule_cases import README, bucket, case, declared, found, match, told
 
 from hubdna.records import ModelRef
 from hubdna.rules.hd015 import differ_in_version
@@ -88,6 +90,37 @@ class TestDisguisedCopy:
 
     def test_a_later_disguised_copy_is_no_fault_of_ours(self) -> None:
         assert told(case(matches=(match("thief/model", "2026-09", **HIDDEN),))) == []
+
+
+class TestLeftOpen:
+    """HD009 where the coordinates match and the hidden units do not: only a full read can tell what that is."""
+
+    TESTS = (bucket("gram", 64), bucket("residual", 64), bucket("rows", log10_p=0.0))
+    OPEN: ClassVar = {"origin": "undecided", "relation": "component", "buckets": TESTS}
+
+    def test_it_is_told_as_undecided_and_not_as_a_part(self) -> None:
+        one = case(matches=(match("big/base", **self.OPEN),), known_bases=("big/base",))
+        assert told(one) == [("HD009", "info")]
+        (finding,) = found(one)
+        assert finding.message.startswith("Undecided: ") and "--read full" in finding.message
+        assert finding.patch is None
+
+    def test_the_likely_parent_is_named_first(self) -> None:
+        both = (match("other/child", "2026-02", 1, **self.OPEN), match("big/base", "2026-01", 2, **self.OPEN))
+        assert "of big/base " in found(case(matches=both, known_bases=("big/base",)))[0].message
+
+    def test_a_card_that_names_the_model_hears_nothing(self) -> None:
+        matches = (match("other/child", "2026-02", 1, **self.OPEN), match("big/base", "2026-01", 2, **self.OPEN))
+        assert told(case(matches=matches, card=README + "Made from big/base.")) == []
+        tested = (declared("big/base", "undecided", undecided_because="needs --read full"),)
+        assert told(case(("big/base",), matches=matches, declared=tested)) == [("HD003", "info")]
+
+    @pytest.mark.parametrize("more", [{"agreement": (0.9,)}, {"buckets": (*TESTS, bucket("response"))}])
+    def test_what_was_settled_is_not_open(self, more: dict) -> None:
+        assert "HD009" not in [rule for rule, _ in told(case(matches=(match("big/base", **(self.OPEN | more)),)))]
+
+    def test_a_later_model_is_no_fault_of_ours(self) -> None:
+        assert told(case(matches=(match("big/base", "2026-09", **self.OPEN),))) == []
 
 
 class TestOldWeights:
