@@ -221,7 +221,7 @@ def is_quiet(state: State) -> bool:
 
 
 def storm(
-    place: Path, n_models: int, n_events: int, n_kills: int, seed: int, patience_s: float = 300
+    place: Path, n_models: int, n_events: int, n_kills: int, seed: int, patience_s: float = 300, calm_after: bool = True
 ) -> dict[str, Any]:
     """Let it blow; what came of it. Raises TimeoutError when the bot does not come to rest."""
     rng = random.Random(seed)
@@ -248,7 +248,9 @@ def storm(
             hub.misbehave(fault)
         server.start()
         found = _blow(hub, state, server, plan, events(plan, n_events, rng), n_kills, rng, patience_s)
-        found |= _aftermath(hub, root, state, server, plan, people, n_events, rng, patience_s)
+        found |= {"models": len(plan.fates), **_count(root, plan), "counts": dict(state.counts())}
+        if calm_after:
+            found |= _aftermath(hub, root, state, server, plan, people, n_events, rng, patience_s)
         found |= {"exit_code": server.stop(), "log_has_token": f"hf_{BOT}" in server.log.read_text()}
         found["state_has_token"] = any(f"hf_{BOT}".encode() in p.read_bytes() for p in folder.iterdir())
     return found
@@ -303,7 +305,6 @@ def _aftermath(
 ) -> dict[str, Any]:  # fmt: skip
     """Count; then one process takes as many events again while models are changed: memory, and still one each."""
     hub.calm()
-    found = {"models": len(plan.fates), **_count(root, plan), "counts": dict(state.counts())}
     told = Plan({repo_id: fate for repo_id, fate in plan.fates.items() if fate != "forged"})
     more = events(plan, n_events, rng)
     sender = Sender(server.port)
@@ -327,7 +328,7 @@ def _aftermath(
     _rest(state, plan, patience_s)
     closed = sum(d["status"] == "closed" for repo_id in fixed for d in on_hub(root, repo_id))
     return {
-        **found, "after_more": again, "rss_mb": rss, "fixed": len(fixed), "closed": closed,
+        "after_more": again, "rss_mb": rss, "fixed": len(fixed), "closed": closed,
         "comments_on_fixed": sum(len(on_hub(root, repo_id)) for repo_id in fixed),
     }  # fmt: skip
 
