@@ -30,7 +30,7 @@ from hubdna.evidence.sums import (
     needed,
     shares_of,
 )
-from hubdna.evidence.system import systems
+from hubdna.evidence.system import System, systems
 from hubdna.records import Dna, Member, Mixture
 
 LESS = 0.7
@@ -45,8 +45,6 @@ STEADY = 0.01
 """Shares that differ less from place to place are one number of the merge's configuration."""
 WHOLE = 0.003
 """How far shares may be from adding up to one: two of them rounded to bfloat16 are off by up to 1/512."""
-TARGET = -1
-"""Stands for the target among numbers of models."""
 MIN_ROWS = 16
 """A place of fewer rows or columns says nothing about ranks."""
 APART = 0.4
@@ -78,8 +76,10 @@ def linear(places: Sequence[Place], known: Sequence[int], candidates: Sequence[D
     shares = shares_of(equations, chosen)
     standing = readings.against(readings.target, chosen, largest(equations, chosen))
     models = [known[i] for i in chosen]
-    if standing == "refuted" or not makes_sense(shares) or _is_adapter(places, models):
+    if standing == "refuted" or not makes_sense(shares) or (len(chosen) == 2 and _one_adapter(places, models)):
         return None
+    if len(chosen) >= MANY and _oddities(equations, chosen) > 1:
+        standing = "open"
     base = _base(shares, [e.triangle[:, chosen] for e in equations])
     sure = np.array([e.errors(chosen) for e in equations]) < SURE
     return _mixture([e.tensor for e in equations], [candidates[i] for i in models], shares, sure, base, standing)
@@ -124,45 +124,42 @@ def _is_mixture(readings: Readings, m: int) -> bool:
 def _oddness(readings: Readings, members: Members) -> tuple[int, int]:
     """How long a configuration is: its members, and all that is odd; of equals, the one with less of that comes first.
 
-    Odd are members that are mixtures themselves, shares below nothing, such as change with the place, and such as do
-    not add up to one: of a mean they do, and of task vectors together with their base.
+    A member that is a mixture itself is odd, too.
     """
-    equations = readings.equations
+    odd = _oddities(readings.equations, members) + sum(_is_mixture(readings, m) for m in members)
+    return len(members) + odd, odd
+
+
+def _oddities(equations: Sequence[System], members: Members) -> int:
+    """What nobody writes into a configuration, at least not all at once.
+
+    That is shares below nothing, such as change with the place, and such as do not add up to one: of a mean they do,
+    and of task vectors together with their base.
+    """
     shares = shares_of(equations, members)
     sure = np.array([e.errors(members) for e in equations]) < STEADY
     spread = max(
         (float(np.ptp(column[told])) for column, told in zip(shares.T, sure.T, strict=True) if told.any()), default=0.0
     )
     total = float(np.median(shares.sum(axis=1)))
-    odd = int((shares.mean(axis=0) < -USED).any()) + int(spread > 5 * STEADY) + int(abs(total - 1) > WHOLE)
-    odd += sum(_is_mixture(readings, m) for m in members)
-    return len(members) + odd, odd
+    odd = ((shares.mean(axis=0) < -USED).any(), spread > 5 * STEADY, abs(total - 1) > WHOLE)
+    return sum(map(int, odd))
 
 
-def _is_adapter(places: Sequence[Place], models: Sequence[int]) -> bool:
-    """Whether the target is an adapter at another scale: a simpler reading than any mixture.
-
-    Of a mixture of two it is where they differ by a low rank, of others where the target differs from one by that.
-    """
-    if len(models) == 2:
-        return _low_rank(places, models[0], models[1])
-    return any(_low_rank(places, m, TARGET) for m in models)
-
-
-def _low_rank(places: Sequence[Place], i: int, j: int) -> bool:
-    """Whether two models differ by a low rank in all wide corners, the target being one of them, if need be.
+def _one_adapter(places: Sequence[Place], pair: list[int]) -> bool:
+    """Whether two models differ by a low rank in all wide corners: then the target is their adapter at another scale.
 
     A full corner has as many directions as rows. Low means that half of them hold nothing but rounding.
     """
     changed = 0
     for place in places:
-        (x, kind), (y, other) = (
-            (place.values, place.block.dtype) if k == TARGET else (place.others[k], place.dtypes[k]) for k in (i, j)
-        )
-        if not (kind and other) or min(place.shape) < MIN_ROWS or np.array_equal(x, y):
+        x, y = (place.others[i].reshape(place.shape) for i in pair)
+        if not all(place.names[i] for i in pair) or min(x.shape) < MIN_ROWS or np.array_equal(x, y):
             continue
-        rest = np.linalg.svd((x - y).reshape(place.shape), compute_uv=False)[min(place.shape) // 2 :]
-        if float(rest @ rest) > FLOOR * (rounding.energy(x, kind) + rounding.energy(y, other)):
+        kinds = [place.dtypes[i] for i in pair]
+        rest = np.linalg.svd(x - y, compute_uv=False)[min(x.shape) // 2 :]
+        floor = sum(rounding.energy(w, kind) for w, kind in zip((x, y), kinds, strict=True))
+        if float(rest @ rest) > FLOOR * floor:
             return False
         changed += 1
     return changed > 0

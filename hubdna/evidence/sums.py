@@ -99,7 +99,7 @@ def needed(equations: Sequence[System], members: Sequence[int]) -> Members:
         fewer = (tuple(m for m in kept if m not in out) for out in tried)
         better = next(filter(fit, fewer), None)
         kept, n = (better, n) if better else (kept, n // 2)
-    return nearest(equations, kept)
+    return nearest(equations, kept, members)
 
 
 def at_floor(equations: Sequence[System], members: Sequence[int], floor: float = FLOOR) -> bool:

@@ -132,8 +132,8 @@ def subsets(
         beam = {s: _without(*left[s][1:]) for s in ranked if not any(set(s) >= set(known) for known in spanning)}
 
 
-def nearest(equations: Sequence[System], members: tuple[int, ...]) -> tuple[int, ...]:
-    """The members, each in turn replaced by the model that leaves least beside the others, if that is much less."""
+def nearest(equations: Sequence[System], members: tuple[int, ...], among: Sequence[int]) -> tuple[int, ...]:
+    """The members, each in turn replaced by the one of some models that leaves least beside the others."""
     few, columns = _columns(equations)
     scale = np.array([e.floor for e in few])
     for m in members:
@@ -141,8 +141,7 @@ def nearest(equations: Sequence[System], members: tuple[int, ...]) -> tuple[int,
         for other in members:
             rest = _without(rest, other) if other != m else rest
         scores = (_left(rest) / scale[:, None]).sum(axis=0)
-        scores[[o for o in members if o != m]] = np.inf
-        best = int(scores.argmin())
+        best = min((o for o in among if o == m or o not in members), key=lambda o: float(scores[o]))
         if scores[best] < MUCH_LESS * scores[m]:
             members = tuple(sorted((*(o for o in members if o != m), best)))
     return members
