@@ -39,12 +39,12 @@ def propose(state: State, draft: Proposal) -> Proposal:
 
 
 def supersede(state: State, repo_id: str, reason: str, kinds: Iterable[Kind] = ("say", "close", "withdraw")) -> None:
-    """Nothing shall come of what waits for a model; what is being posted is left alone."""
+    """Nothing shall come of what waits for a model, or has failed; what is being posted is left alone."""
     names = list(kinds)
     with state.change() as db:
         db.execute(
             "UPDATE proposals SET state = 'superseded', reason = ? "
-            f"WHERE repo_id = ? AND state IN ('queued', 'approved') AND kind IN ({_marks(names)})",
+            f"WHERE repo_id = ? AND state IN ('queued', 'approved', 'failed') AND kind IN ({_marks(names)})",
             (reason[:500], repo_id, *names),
         )
 
@@ -101,11 +101,12 @@ def postpone(state: State, proposal: Proposal, reason: str, until: float) -> Non
     """An attempt did not succeed, or could not begin; after too many it is failed, for a person to see."""
     with state.change() as db:
         db.execute(
-            "UPDATE proposals SET reason = ?, not_before = max(not_before, ?) WHERE id = ?",
+            "UPDATE proposals SET reason = ?, tries = tries + (state = 'approved'), not_before = max(not_before, ?) "
+            "WHERE id = ?",
             (reason[:500], until, proposal.id),
         )
         db.execute(
-            "UPDATE proposals SET state = 'failed' WHERE id = ? AND tries >= ? AND state = 'posting'",
+            "UPDATE proposals SET state = 'failed' WHERE id = ? AND tries >= ? AND state IN ('approved', 'posting')",
             (proposal.id, MAX_POSTS),
         )
 

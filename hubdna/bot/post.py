@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hubdna.bot import ledger, policy, wishes, words
-from hubdna.bot.inbox import add_job
+from hubdna.bot.inbox import add_job, backoff
 from hubdna.bot.nouns import Correction, Proposal, Thread, ThreadState
 from hubdna.bot.state import State
 from hubdna.errors import CardError, HubError, NotFoundError
@@ -64,7 +64,7 @@ class Poster:
         except HubError as error:
             self.state.count("hub_errors")
             logger.warning("not posted", extra={"repo": proposal.repo_id, "proposal": proposal.id, "why": str(error)})
-            ledger.postpone(self.state, proposal, str(error), self.now() + self.settle)
+            ledger.postpone(self.state, proposal, str(error), self.now() + backoff(proposal.tries, self.settle))
 
     def find(self, repo_id: str) -> Topic | None:
         """Our own discussion on a model, with its opening comment; the oldest, should there be two. Raises HubError."""

@@ -302,6 +302,25 @@ def test_a_base_that_cannot_be_read_withdraws_nothing(make: MakeBench) -> None:
     assert ledger.corrections(later.state) == []
 
 
+def test_a_model_that_takes_no_discussions_is_asked_ever_more_seldom_and_then_no_more(bench: Bench) -> None:
+    bench.look(CHILD)
+    (one,) = bench.waiting(CHILD)
+    (bench.root / CHILD / ".hub.json").write_text('{"discussions_disabled": true}')
+    ledger.decide(bench.state, one.id, "approved", "ann", "today")
+    poster = bench.worker.poster
+    assert poster is not None
+    poster.community.hub.patiently = poster.community.hub.once  # type: ignore[method-assign,assignment]
+    pauses = []
+    for _ in range(200):
+        if not (left := bench.waiting(CHILD)):
+            break
+        pauses.append(left[0].not_before - bench.clock())
+        bench.later(max(1.0, pauses[-1]))
+    (found,) = ledger.of_repo(bench.state, CHILD)
+    assert found.state == "failed" and found.tries == ledger.MAX_POSTS and len(pauses) <= ledger.MAX_POSTS + 2
+    assert pauses[5] > 4 * pauses[2] and pauses[-1] == 3600.0
+
+
 def test_a_lost_answer_posts_no_second_comment(bench: Bench) -> None:
     bench.look(CHILD)
     opened = bench.worker.poster.community.open
