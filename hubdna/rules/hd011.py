@@ -17,19 +17,25 @@ def unnamed_component(case: Case) -> Iterator[Finding]:
     """`warning` when all of an earlier, known base lies inside this model; `info` when they have a part in common.
 
     A card names a component when it mentions it anywhere; `base_model` is not the place for a vision tower. A part for
-    which somebody is named or declared needs no second name: the relatives of a tower share the tower.
+    which somebody is named or declared needs no second name, since the relatives of a tower share the tower; but where
+    the bits are another's than the named one's, that is told, as `info`.
     """
     if case.card is None or case.ref.repo_id in case.foundations:
         return
     told = _told(case)
+    severity: Severity
     for match in case.matches:
         if not _is_part(match) or case.is_credited(match) or case.is_named(match.ref.repo_id):
             continue
-        if case.is_later(match) or case.declares_us(match) or told & _lengths(match.verdict):
+        shared = told.keys() & _lengths(match.verdict)
+        if case.is_later(match) or case.declares_us(match):
+            continue
+        if shared and (any(told[length] for length in shared) or not _has_its_bits(match.verdict)):
             continue
         name = match.ref.repo_id
         if match.verdict.origin == "common" and _is_inside(match):
-            severity, words = case.severity(match), f"All of {name} that could be compared lies inside this model"
+            severity = "info" if shared else case.severity(match)
+            words = f"All of {name} that could be compared lies inside this model"
         else:
             severity, words = "info", f"This model and {name} have a part in common"
         message = f"{words}; the card does not mention it."
@@ -43,11 +49,20 @@ def _is_part(match: Match) -> bool:
     return match.verdict.relation == "component" and is_passed and not matches_in_coordinates_only(match)
 
 
-def _told(case: Case) -> set[int]:
-    """Layer lengths in which this model matches somebody whom the card names or declares."""
+def _told(case: Case) -> dict[int, bool]:
+    """Layer lengths in which this model matches somebody whom the card names or declares; whether the bits do."""
     named = [m.verdict for m in case.matches if case.is_credited(m) or case.is_named(m.ref.repo_id)]
     declared = [d.verdict for d in case.declared if d.verdict is not None and d.is_confirmed]
-    return {length for verdict in (*named, *declared) for length in _lengths(verdict)}
+    told: dict[int, bool] = {}
+    for verdict in (*named, *declared):
+        for length in _lengths(verdict):
+            told[length] = told.get(length, False) or _has_its_bits(verdict)
+    return told
+
+
+def _has_its_bits(verdict: Verdict) -> bool:
+    """Whether all rows that were compared are equal bit for bit."""
+    return verdict.evidence.n_rows == verdict.evidence.n_rows_equal > 0
 
 
 def _lengths(verdict: Verdict) -> set[int]:

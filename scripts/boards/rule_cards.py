@@ -40,7 +40,7 @@ class Card:
     """One labelled card.
 
     Attributes:
-        key: unique name of the row.
+        key: unique name of the row; a hash of the README stands in it, so that another README is another row.
         rule, way, weights, most, also: as in the file.
         readme: README.md.
         held: one of the third that nobody looked at before the rules were put right.
@@ -76,7 +76,10 @@ def _cards(row: dict[str, Any]) -> Iterator[Card]:
         readme = FORMS[form](row["front"], row.get("text", TEXT)) if raw is None else raw.encode()
         most = row.get("most", "warning" if row["way"] == "fires" else "")
         held = hashlib.sha256(key.encode()).digest()[0] % 3 == 0
-        yield Card(key, row["rule"], row["way"], row["weights"], readme, most, tuple(row.get("also", ())), held)
+        digest = hashlib.sha256(readme).hexdigest()[:8]
+        yield Card(
+            f"{key} {digest}", row["rule"], row["way"], row["weights"], readme, most, tuple(row.get("also", ())), held
+        )
 
 
 def judged(card: Card, said: Iterable[tuple[str, str]]) -> dict[str, Any]:

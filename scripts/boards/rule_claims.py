@@ -41,18 +41,19 @@ def measure(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Args:
         folder: an empty one.
     """
-    claims = load()
+    claims, cards = load(), dict[str, str]()
     for base in {base.removeprefix(ADDRESS) for _, base, _ in claims if NAME.fullmatch(base.removeprefix(ADDRESS))}:
         _put(folder / "hub" / base, "", "2025-01-01T00:00:00Z")
     for model, base, licence in claims:
         given = f"license: {licence}\n" if licence else ""
-        _put(folder / "hub" / model, f"---\n{given}base_model: {base}\n---\n", "2026-01-01T00:00:00Z")
+        cards[model] = f"---\n{given}base_model: {base}\n---\n"
+        _put(folder / "hub" / model, cards[model], "2026-01-01T00:00:00Z")
     with LocalHub(folder / "hub") as hub, IndexDir(folder / "index", create=True) as index:
         auditor = Auditor(index, Loader(hub.endpoint))
         for audit, (model, base, _) in zip(auditor.audit([ModelRef(m) for m, _, _ in claims]), claims, strict=True):
             said = [[f.rule_id, f.severity] for f in audit.findings]
-            row = {"base": base, "read": list(audit.claim.base_models), "said": said, "skipped": len(audit.skipped)}
-            yield model, row
+            read = list(read_claim(cards[model]).base_models)
+            yield model, {"base": base, "read": read, "said": said, "skipped": [s.reason for s in audit.skipped]}
 
 
 def _put(folder: Path, card: str, created: str) -> None:

@@ -50,7 +50,6 @@ PAYLOADS = {
     "half a pair": "\ud83d",
     "long": "x" * 5000,
 }
-HARMLESS = "harmless"
 
 
 def quoted(payload: str) -> str:
@@ -114,17 +113,18 @@ def reports(audit: Audit) -> dict[str, str]:
     }
 
 
-def wrongs(audit: Audit, harmless: Audit) -> list[str]:
-    """What a report of a hostile card does that it should not; empty when nothing."""
-    made, plain = reports(audit), reports(harmless)
+def wrongs(audit: Audit, harmless: list[Audit]) -> list[str]:
+    """What a report of a hostile card does that those of harmless ones do not; empty when nothing."""
+    made, plain = reports(audit), [reports(one) for one in harmless]
     found = [f"text: {c!r}" for c in _controls(made["text"])]
     for name in ("markdown", "note"):
-        found += [f"{name}: {one}" for one in sorted(rendered(made[name]) - rendered(plain[name]))]
+        more = rendered(made[name]).difference(*(rendered(p[name]) for p in plain))
+        found += [f"{name}: {one}" for one in sorted(more)]
         found += [f"{name}: mention {m}" for m in _mentions(made[name], name == "note")]
         found += [f"{name}: {c!r}" for c in _controls(made[name])]
     if marker_of(made["note"]) is not None:
         found.append("note: a marker of the bot's was forged")
-    found += [f"html: {one}" for one in sorted(_tags(made["html"]) - _tags(plain["html"]))]
+    found += [f"html: {one}" for one in sorted(_tags(made["html"]).difference(*(_tags(p["html"]) for p in plain)))]
     found += [f"html: {c!r}" for c in _controls(made["html"])]
     cells = [cell for row in csv.reader(io.StringIO(made["csv"], newline="")) for cell in row]
     found += [f"csv: {cell[:40]!r}" for cell in cells if re.match(r"[=+@\t\r-]", cell) or _controls(cell)]

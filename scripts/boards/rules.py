@@ -48,6 +48,7 @@ from hubdna.rules import RULES
 from rule_cards import Card, Desk
 
 RECALL = 0.85
+PLAIN = b"---\nlicense: mit\n---\n# x\n"
 GATHERING = ("audit", "bases", "inquiry", "verdict")
 """Modules of hubdna that build what rules look at."""
 
@@ -71,10 +72,13 @@ def main() -> int:
 
 
 def scheme() -> str:
-    """A hash of all that the rows depend on besides the reading of weights: rules, cards, and how both are read."""
+    """A hash of what rows depend on besides the reading of weights: models, rules, and how cards are read.
+
+    Labels are no part of it: a row holds what was said.
+    """
     ours, theirs = Path(__file__).parent, Path(hubdna.__file__).parent
-    files = [*ours.glob("rule_*.py"), *ours.glob("cards/**/*"), *theirs.glob("rules/*.py"), *theirs.glob("card/*.py")]
-    files += [*theirs.glob("licences/*"), *theirs.glob("report/*.py"), *(theirs / f"{n}.py" for n in GATHERING)]
+    files = [ours / "rule_models.py", ours / "rule_hostile.py", *theirs.glob("rules/*.py"), *theirs.glob("card/*.py")]
+    files += [*theirs.glob("licences/*"), *(theirs / f"{name}.py" for name in GATHERING)]
     digest = hashlib.sha256()
     for file in sorted(file for file in files if file.is_file()):
         digest.update(file.name.encode() + file.read_bytes())
@@ -110,16 +114,15 @@ def measure_hostile(desk: Desk, rows: board.Rows, quick: bool) -> list[str]:
     keys = []
     for place, card in rule_hostile.PLACES.items():
         missing = [p for p in rule_hostile.PAYLOADS if f"hostile {place}: {p}" not in rows]
-        harmless = desk.audit("child", card(rule_hostile.HARMLESS).encode()) if missing else None
+        harmless = [desk.audit("child", one) for one in (card("harmless").encode(), PLAIN)] if missing else []
         for name, payload in list(rule_hostile.PAYLOADS.items())[: 2 if quick else None]:
             keys.append(f"hostile {place}: {name}")
             rows.measure(keys[-1], lambda c=card(payload), h=harmless: _hostile(desk, c, h))
     return keys
 
 
-def _hostile(desk: Desk, card: str, harmless: Audit | None) -> dict[str, Any]:
+def _hostile(desk: Desk, card: str, harmless: list[Audit]) -> dict[str, Any]:
     audit = desk.audit("child", card.encode("utf-8", "surrogatepass"))
-    assert harmless is not None
     return {"wrong": rule_hostile.wrongs(audit, harmless), "told": _told(audit)}
 
 
@@ -138,7 +141,7 @@ def measure_large(desk: Desk, rows: board.Rows, quick: bool) -> list[str]:
 
 
 def _large(desk: Desk, card: bytes) -> dict[str, Any]:
-    plain = min(_seconds(desk, b"---\nlicense: mit\n---\n# x\n")[0] for _ in range(2))
+    plain = min(_seconds(desk, PLAIN)[0] for _ in range(2))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds, audit = _seconds(desk, card)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -217,11 +220,11 @@ def report_claims(keys: list[str], rows: dict[str, Any]) -> bool:
     disks = [row for row in found if rule_claims.is_on_a_disk(row)]
     named = sum(["HD007", "warning"] in row["said"] for row in disks)
     errors = sum(n for (_, severity), n in said.items() if severity == "error")
-    print(
-        f"read back: {read} of {len(found)}; paths on a disk: {len(disks)}, named by HD007: {named}; errors: {errors}"
-    )
+    unnamed = [row for row in found if row["skipped"]]
+    print(f"read back: {read} of {len(found)}; not audited, since the model's own name is none: {len(unnamed)}")
+    print(f"paths on a disk: {len(disks)}, named by HD007: {named}; errors: {errors}")
     for row in found:
-        if not rule_claims.is_read_back(row) or row["skipped"]:
+        if not rule_claims.is_read_back(row):
             print(f"  {row}")
     real = rule_claims.real_card()
     print(f"a real card: {real}")

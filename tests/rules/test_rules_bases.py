@@ -219,9 +219,13 @@ class TestComponent:
 
     def test_relatives_of_a_named_tower_share_the_tower(self) -> None:
         tests = {"buckets": (bucket(n_axis=256), bucket("gram", 64))}
-        tower, child = (match(n, **(self.INSIDE | tests)) for n in ("clip/tower", "other/eyes"))
+        tower, child = (match(n, **(self.INSIDE | tests)) for n in ("clip/tower", "other/seer"))
         text = README + "Its eyes are clip/tower."
-        assert told(case(("lm/base",), matches=(tower, child), known_bases=("other/eyes",), card=text)) == []
+        assert told(case(("lm/base",), matches=(tower, child), known_bases=("other/seer",), card=text)) == []
+        exact = match("other/seer", **(self.INSIDE | tests | {"n_rows_equal": 32}))
+        assert told(case(("lm/base",), matches=(tower, exact), known_bases=("other/seer",), card=text)) == [
+            ("HD011", "info")
+        ]
         words = match("other/words", **(self.INSIDE | {"buckets": (bucket(n_axis=512),)}))
         one = case(("lm/base",), matches=(tower, child, words), known_bases=("other/words",), card=text)
         assert told(one) == [("HD011", "warning")] and "other/words" in found(one)[0].message
