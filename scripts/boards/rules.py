@@ -14,6 +14,12 @@ YAML library: only the keys that it means may differ. HD012 to HD014 count the c
 weights. *Hostile cards*: markup, mentions, escapes, formulas in every place that findings quote, through every
 report; and cards that are too large, against the time of a plain one.
 
+Before anything was put right, the rules spoke on 94 % to 100 % of the cards that were not held back, but for HD004
+(13 of 16) and HD009 (10 of 16, all of them hidden units that were shuffled); 19 warnings were false: 16 called a
+vision tower a base, 3 read "from scratch" into a denial, a plan and another model's history. No error was false. Five
+labels were wrong, too, and were put right from the pages: a model that was pruned and trained on is no mask, a copy is
+HD008's.
+
 Bar: recall of each rule at least 0.85 at the lower end; no false error and no false warning; no wrong patch; every
 real claim read back as it is, a path on a disk named by HD007, no error; nothing of a hostile card comes through, and a
 large one costs at most 100 plain ones and 500 MB.
@@ -31,6 +37,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when huggingface_hub is imported
@@ -64,9 +71,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, Desk(Path(folder)) as desk:
         for card in sorted(cards, key=lambda c: c.weights):
             rows.measure(card.key, lambda card=card: measure(desk, card))
+        claims = [] if args.quick else measure_claims(rows)
         hostile = measure_hostile(desk, rows, args.quick)
         large = measure_large(desk, rows, args.quick)
-    claims = {} if args.quick else measure_claims(rows)
     ok = [report(cards, rows), report_claims(claims, rows), report_hostile(hostile, large, rows)]
     return board.finish("rules", all(ok), started, n=len(cards), claims=len(claims), hostile=len(hostile))
 
@@ -77,12 +84,17 @@ def scheme() -> str:
     Labels are no part of it: a row holds what was said.
     """
     ours, theirs = Path(__file__).parent, Path(hubdna.__file__).parent
-    files = [ours / "rule_models.py", ours / "rule_hostile.py", *theirs.glob("rules/*.py"), *theirs.glob("card/*.py")]
+    files = [ours / "rule_models.py", *theirs.glob("rules/*.py"), *theirs.glob("card/*.py")]
     files += [*theirs.glob("licences/*"), *(theirs / f"{name}.py" for name in GATHERING)]
     digest = hashlib.sha256()
     for file in sorted(file for file in files if file.is_file()):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def digest_of(module: ModuleType) -> str:
+    """A hash of a part of the board: its rows are measured again when it changes."""
+    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:8]
 
 
 def quick(cards: list[Card]) -> list[Card]:
@@ -111,12 +123,12 @@ def checked(audit: Audit, card: Card, patch: Any) -> list[str]:
 
 def measure_hostile(desk: Desk, rows: board.Rows, quick: bool) -> list[str]:
     """Audit a card for each payload in each place; the keys of their rows."""
-    keys = []
+    keys, ours = [], digest_of(rule_hostile)
     for place, card in rule_hostile.PLACES.items():
-        missing = [p for p in rule_hostile.PAYLOADS if f"hostile {place}: {p}" not in rows]
+        missing = [p for p in rule_hostile.PAYLOADS if f"hostile {place}: {p} {ours}" not in rows]
         harmless = [desk.audit("child", one) for one in (card("harmless").encode(), PLAIN)] if missing else []
         for name, payload in list(rule_hostile.PAYLOADS.items())[: 2 if quick else None]:
-            keys.append(f"hostile {place}: {name}")
+            keys.append(f"hostile {place}: {name} {ours}")
             rows.measure(keys[-1], lambda c=card(payload), h=harmless: _hostile(desk, c, h))
     return keys
 
