@@ -73,3 +73,7 @@ class IndexDirError(HubdnaError):
 
 class CardError(HubdnaError):
     """A model card's YAML cannot be read safely."""
+
+
+class ReceiptError(HubdnaError):
+    """A training receipt, or the key to sign it with, cannot be written, read or believed."""

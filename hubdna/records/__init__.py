@@ -32,6 +32,14 @@ from hubdna.records.evidence import (
 from hubdna.records.lineage import Descent, Edge, Family, LayerSource, Mark, Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 from hubdna.records.painting import LayerEvidence, LayerState, Painted, Painting
+from hubdna.records.receipts import (
+    CheckOutcome,
+    Coverage,
+    ReceiptCheck,
+    ReceiptParent,
+    ReceiptReport,
+    ReceiptVerdict,
+)
 
 __all__ = [
     "UNIT_VIEWS",
@@ -41,9 +49,11 @@ __all__ = [
     "CardEdit",
     "CardPatch",
     "Certainty",
+    "CheckOutcome",
     "Choice",
     "Claim",
     "Comparison",
+    "Coverage",
     "Descent",
     "Difference",
     "Direction",
@@ -71,6 +81,10 @@ __all__ = [
     "Painting",
     "Provenance",
     "ReadLevel",
+    "ReceiptCheck",
+    "ReceiptParent",
+    "ReceiptReport",
+    "ReceiptVerdict",
     "Severity",
     "Skipped",
     "Snapshot",

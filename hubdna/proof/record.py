@@ -1,0 +1,235 @@
+"""Recording: a receipt is written while a plain PyTorch loop trains.
+
+    recorder = Recorder("receipt", task, recipe, key)
+    for batch in recorder.batches():
+        recorder.optimizer.zero_grad()
+        task.loss(recorder.model, batch).backward()
+        recorder.optimizer.step()
+    recorder.finish()
+
+The recorder builds model and optimiser from the recipe, sets the learning rate of each step, and says which samples are
+next. After every interval it writes the state (temporary file, fsync, rename) and then a link of the chain (a line,
+fsync), so each state is committed to before the next one exists. A training that was killed goes on with the same
+lines: what the chain does not hold yet is trained again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hubdna.errors import ReceiptError
+from hubdna.proof.calibrate import N_CALIBRATED, Calibration, calibrate, too_noisy
+from hubdna.proof.canonical import N_BYTES, canonical, file_digest, merkle_root
+from hubdna.proof.claim import Claim, Recipe
+from hubdna.proof.keys import public_of, sign
+from hubdna.proof.layout import (
+    CALIBRATION,
+    CHAIN,
+    CLAIM,
+    SAMPLES,
+    SIGNATURE,
+    STATES,
+    Link,
+    append_link,
+    open_receipt,
+    root_of,
+    state_name,
+    write,
+)
+from hubdna.proof.order import derive, order_digest
+from hubdna.proof.replay import Bench, seed_interval, set_rate
+from hubdna.proof.start import initial, missing, read_weights
+from hubdna.proof.task import Task
+from hubdna.proof.tensors import (
+    State,
+    build,
+    build_optimizer,
+    capture,
+    distances,
+    encode,
+    restore,
+    sample_digest,
+    weights_root,
+)
+from hubdna.records import ReceiptParent
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from hubdna.proof.task import Batch
+
+
+class Recorder:
+    """Writes one receipt, or goes on with it.
+
+    Attributes:
+        model: the recipe's, with its weights where the training stands; in training mode.
+        optimizer: the recipe's, likewise.
+        step: training steps that are done; stored ones only, after a crash.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        task: Task,
+        recipe: Recipe,
+        key: Ed25519PrivateKey,
+        *,
+        parent: tuple[str, Path | str] | None = None,
+        revision: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Start a receipt, or find the place where it stopped.
+
+        Args:
+            folder: new, empty, or of this same training.
+            task: model, data and loss.
+            recipe: how the training goes.
+            key: the author's.
+            parent: name of the model to start from, and its .safetensors file or folder.
+            revision: of the parent, on the Hub.
+            device: where to train.
+
+        Raises:
+            ReceiptError: the folder holds something else, or a finished receipt.
+        """
+        self.folder, self.key = Path(folder), key
+        samples = _digests(task)
+        data = merkle_root([row.tobytes() for row in samples]).hex()
+        weights = read_weights(parent[1]) if parent else None
+        origin = ReceiptParent(parent[0], revision, weights_root(weights)) if parent and weights is not None else None
+        claim = Claim(public_of(key), task.name, recipe, len(task), data, origin)
+        if weights is not None:
+            fresh = missing(initial(task, claim, None), weights)
+            claim = Claim(public_of(key), task.name, recipe, len(task), data, origin, fresh)
+        self.claim = claim
+        self._bench = Bench.of(task, claim, samples, device)
+        self._bench.seen.update(range(len(task)))  # they were hashed just now
+        self.model = build(task, recipe, recipe.seed, device)
+        self.optimizer = build_optimizer(recipe, self.model)
+        self._links: list[Link] = []
+        if (self.folder / CLAIM).exists():
+            self._resume()
+        else:
+            self._start(State(initial(task, claim, weights), {}))
+
+    @property
+    def step(self) -> int:
+        """Stored training steps."""
+        return self._links[-1].step
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches that are still to be trained on; a state is stored when an interval is complete.
+
+        Train exactly one optimiser step on each. Whoever leaves early can make a new Recorder and go on.
+        """
+        recipe = self.claim.recipe
+        for index in range(len(self._links) - 1, recipe.n_intervals):
+            seed_interval(self.claim, index)
+            for step in recipe.interval(index):
+                set_rate(self.optimizer, self._bench.rates[step])
+                yield self._bench.batch(step)
+            self._store(capture(self.model, self.optimizer))
+
+    def finish(self) -> Calibration:
+        """Calibrate and sign.
+
+        Returns:
+            For each metric the noise of repetitions and the reference.
+
+        Raises:
+            ReceiptError: steps are missing, or repetitions lie too far apart: a loop that does something else than
+                the recipe says shows here, as noise.
+        """
+        if self.step != self.claim.recipe.steps:
+            raise ReceiptError(f"{self.folder}: {self.step} of {self.claim.recipe.steps} steps are stored: train on")
+        receipt = open_receipt(self.folder)
+        chosen = {derive(self.claim, "calibration", i) % self.claim.recipe.n_intervals for i in range(N_CALIBRATED)}
+        found = calibrate(self._bench, receipt, sorted(chosen))
+        if noisy := too_noisy(found):
+            raise ReceiptError(
+                f"{self.folder}: not signed, since nobody could check it: an interval trained again ends elsewhere "
+                f"({', '.join(noisy)}). Does the loop do what the recipe says, one step a batch? Is the device "
+                "reproducible (torch.use_deterministic_algorithms)?"
+            )
+        raw = canonical(found)
+        root = root_of(self.claim, self._links[-1].digest(), raw)
+        write(self.folder, CALIBRATION, raw)
+        write(self.folder, SIGNATURE, canonical({"root": root.hex(), "signature": sign(self.key, root)}))
+        return found
+
+    def _start(self, state: State) -> None:
+        (self.folder / STATES).mkdir(parents=True, exist_ok=True)
+        begun = {STATES, SAMPLES, CHAIN, f"{SAMPLES}.tmp", f"{CLAIM}.tmp"}  # all that a crash in here can leave
+        if strangers := {p.name for p in self.folder.iterdir()} - begun:
+            raise ReceiptError(f"{self.folder}: expected a new folder, found {sorted(strangers)[0]!r} in it")
+        (self.folder / CHAIN).unlink(missing_ok=True)
+        write(self.folder, SAMPLES, self._bench.samples.tobytes())
+        restore(state, self.model, self.optimizer)
+        self._store(state)
+        write(self.folder, CLAIM, canonical(self.claim.to_json()))  # last: from here on it can be resumed
+
+    def _resume(self) -> None:
+        _mend(self.folder)
+        receipt = open_receipt(self.folder)
+        if receipt.claim != self.claim:
+            raise ReceiptError(f"{self.folder}: holds the receipt of another training (recipe, data, start or author)")
+        if receipt.finished:
+            raise ReceiptError(f"{self.folder}: this receipt is finished")
+        self._links = list(receipt.links)
+        self._last = self._bench.load(receipt, self._links[-1].index)
+        restore(self._last, self.model, self.optimizer)
+
+    def _store(self, state: State) -> None:
+        index, recipe = len(self._links), self.claim.recipe
+        raw = encode(state)
+        write(self.folder, state_name(index), raw)
+        steps = recipe.interval(index - 1) if index else range(0)
+        here = environment(self._bench.device)
+        said = next((link.environment for link in reversed(self._links) if link.environment), {})
+        link = Link(
+            index=index,
+            step=steps.stop if index else 0,
+            state=file_digest([raw]).hex(),
+            weights=weights_root(state.weights),
+            order=order_digest(self.claim, steps, self._bench.samples).hex(),
+            moved=distances(state, self._last)["l2"] if index else 0.0,
+            environment={} if said == here else here,
+            previous=self._links[-1].digest() if index else self.claim.digest().hex(),
+        )
+        append_link(self.folder, link)
+        self._links.append(link)
+        self._last = state
+
+
+def environment(device: str) -> dict[str, str]:
+    """What can change the last bits of a training: versions, threads, device. No names of people or machines."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "device": name, "threads": str(torch.get_num_threads()), "system": platform.system(),
+    }  # fmt: skip
+
+
+def _digests(task: Task) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    raw = b"".join(sample_digest(task.sample(index)) for index in range(len(task)))
+    return np.frombuffer(raw, np.uint8).reshape(len(task), N_BYTES)
+
+
+def _mend(folder: Path) -> None:
+    """Undo what a crash left half done: a cut line, a state without its link, temporary files."""
+    chain = (folder / CHAIN).read_bytes()
+    whole = chain[: chain.rfind(b"\n") + 1]
+    if whole != chain:
+        write(folder, CHAIN, whole)
+    known = {os.path.basename(state_name(index)) for index in range(whole.count(b"\n"))}  # noqa: PTH119
+    for place in [*folder.glob("*.tmp"), *(folder / STATES).iterdir()]:
+        if place.name not in known:
+            place.unlink()

@@ -1,0 +1,213 @@
+"""The part of a verification that needs the verifier's own model class and data, and torch.
+
+One interval passes when the replay of its stored start ends near its stored end: nearer than the line of
+`hubdna.proof.calibrate`, for weights (four metrics) and optimiser state, and equal in everything that counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from hubdna.errors import ReceiptError
+from hubdna.proof.calibrate import N_CALIBRATED, Calibration, calibrate, lines, stricter, too_noisy
+from hubdna.proof.choice import SHARES, detection, draw, largest
+from hubdna.proof.examples import EXAMPLES, example
+from hubdna.proof.layout import Receipt
+from hubdna.proof.order import epoch_of
+from hubdna.proof.replay import Bench
+from hubdna.proof.start import check_start, read_weights
+from hubdna.proof.tensors import METRICS, counters_equal, distances, norm, weights_root
+from hubdna.proof.verification import Request
+from hubdna.records import Coverage, ReceiptCheck
+
+MIN_RATE = 1e-7
+"""The median learning rate must not be below. Trainings of today use 1e-6 and more."""
+MIN_MOVED = 1e-7
+"""Each interval's update, by the norm of the weights, must not be below: float32 hardly holds smaller ones."""
+MOVED_TOLERANCE = 1e-6
+"""Relative: how far a claimed update norm may be from that of the stored states."""
+N_SAMPLES_CHECKED = 256
+"""Samples that are hashed in any case, spread over the data; the replays hash all that they use besides."""
+
+
+def rerun(receipt: Receipt, request: Request) -> tuple[list[ReceiptCheck], Coverage | None]:
+    """All checks that need a task. Raises UsageError when the request itself makes no sense."""
+    drawn = draw(receipt.claim.recipe.n_intervals, request.budget, request.challenge)
+    parent, model = (read_weights(path) if path else None for path in (request.parent, request.model))
+    if request.task is None and receipt.claim.task not in EXAMPLES:
+        says = f"task {receipt.claim.task!r} is none of hubdna's: hand model class and data to hubdna.proof.verify"
+        return [ReceiptCheck("task", "not-checkable", says)], None
+    task = request.task or example(receipt.claim.task)
+    try:
+        bench = Bench.of(task, receipt.claim, receipt.samples, request.device)
+        checks = [ReceiptCheck("task", "passed", f"model, data and recipe of {task.name} at hand")]
+    except ReceiptError as error:
+        return [ReceiptCheck("task", "failed", str(error))], None
+    work = _Work(receipt, request, bench)
+    checks += [
+        _said("floors", work.floors),
+        work.start(parent),
+        _said("data", work.data),
+    ]
+    if model is not None:
+        checks.append(_said("model", lambda: work.published(model)))
+    if any(check.outcome == "failed" for check in checks):
+        return checks, None  # no training on what is refuted already
+    return work.replays(checks, drawn)
+
+
+def _said(name: str, look: Callable[[], str]) -> ReceiptCheck:
+    """Run one check: what it returns are the words of a pass, what it raises those of a failure."""
+    try:
+        return ReceiptCheck(name, "passed", look())
+    except ReceiptError as error:
+        return ReceiptCheck(name, "failed", str(error))
+
+
+@dataclass(slots=True)
+class _Work:
+    """One verification under way."""
+
+    receipt: Receipt
+    request: Request
+    bench: Bench
+    worst: dict[str, float] = field(default_factory=lambda: dict.fromkeys(METRICS, 0.0))
+
+    def floors(self) -> str:
+        """A training that hardly moves can go anywhere unseen. Raises ReceiptError."""
+        rate = statistics.median(self.bench.rates)
+        if rate < MIN_RATE:
+            raise ReceiptError(f"the median learning rate is {rate:.1e}, at least {MIN_RATE:.0e} is asked for")
+        size = norm(self.bench.load(self.receipt, 0).weights)
+        for link in self.receipt.links[1:]:
+            if link.moved < MIN_MOVED * size:
+                raise ReceiptError(
+                    f"interval {link.index - 1} moves the weights by {link.moved / max(size, 1e-300):.1e} of their "
+                    f"norm, at least {MIN_MOVED:.0e} is asked for"
+                )
+        least = min(link.moved for link in self.receipt.links[1:])
+        return f"median learning rate {rate:.1e}, smallest update {least / size:.1e} of the weights' norm"
+
+    def start(self, parent: Mapping[str, torch.Tensor] | None) -> ReceiptCheck:
+        """The first state against its claim."""
+        named = self.receipt.claim.parent
+        if named and parent is None:
+            says = f"the receipt starts from {named.repo_id}: give its weights (parent)"
+            return ReceiptCheck("start", "not-checkable", says)
+        if parent is not None and not named:
+            return ReceiptCheck("start", "failed", "a parent was given, the receipt claims to start from a seed")
+        try:
+            return self._start(parent)
+        except ReceiptError as error:
+            return ReceiptCheck("start", "failed", str(error))
+
+    def _start(self, parent: Mapping[str, torch.Tensor] | None) -> ReceiptCheck:
+        first = self.bench.load(self.receipt, 0)
+        if first.optimizer:
+            raise ReceiptError("start: the optimiser is not fresh")
+        if weights_root(first.weights) != self.receipt.links[0].weights:
+            raise ReceiptError("start: the weights' root is not the chain's")
+        return check_start(self.bench, first.weights, parent)
+
+    def data(self) -> str:
+        """Samples at hand against those committed to. Raises ReceiptError."""
+        n = len(self.bench.task)
+        for index in range(0, n, -(-n // N_SAMPLES_CHECKED)):
+            self.bench.check_sample(index)
+        return f"{len(self.bench.seen)} of {n} samples hashed and as committed to; replays hash those they use"
+
+    def published(self, model: Mapping[str, torch.Tensor]) -> str:
+        """A model's file against the last state. Raises ReceiptError."""
+        last = self.receipt.links[-1]
+        weights = self.bench.load(self.receipt, last.index).weights
+        if weights_root(weights) != last.weights:
+            raise ReceiptError("the last state's root is not the chain's")
+        if model.keys() != weights.keys() or any(model[n].shape != weights[n].shape for n in model):
+            raise ReceiptError("the model at hand has other tensors than the receipt's last state")
+        if different := [n for n in sorted(model) if not torch.equal(weights[n].to(model[n].dtype), model[n])]:
+            raise ReceiptError(f"the model at hand is not the receipt's last state: {different[0][:80]} differs")
+        cast = any(model[n].dtype != weights[n].dtype for n in model)
+        return "the model at hand is the receipt's last state" + (", cast to its type" if cast else ", bit for bit")
+
+    def replays(self, checks: list[ReceiptCheck], drawn: list[int]) -> tuple[list[ReceiptCheck], Coverage | None]:
+        """Train intervals again."""
+        recipe = self.receipt.claim.recipe
+        try:
+            chosen = sorted({*drawn, *self._largest()})
+            found = self._calibration(drawn)
+            if noisy := too_noisy(found):
+                says = f"repetitions lie too far apart to judge ({', '.join(noisy)}): the line has no room"
+                return [*checks, ReceiptCheck("calibration", "not-checkable", says)], None
+            checks.append(ReceiptCheck("calibration", "passed", self._room(found)))
+            for n, index in enumerate(chosen):
+                self._interval(index, found)
+                if self.request.progress:
+                    self.request.progress(n + 1, len(chosen))
+            author = self._author(drawn[0], found)
+        except ReceiptError as error:
+            return [*checks, ReceiptCheck("replay", "failed", str(error))], None
+        worst = max(self.worst.values())
+        says = f"{len(chosen)} of {recipe.n_intervals} intervals end where they should, within {worst:.1%} of the line"
+        n_steps = sum(len(recipe.interval(i)) for i in chosen)
+        odds = tuple((share, detection(recipe.n_intervals, len(drawn), share)) for share in SHARES)
+        coverage = Coverage(
+            tuple(chosen), len(drawn), recipe.n_intervals, n_steps / recipe.steps, odds, self.request.challenge
+        )
+        return [*checks, ReceiptCheck("replay", "passed", says), author], coverage
+
+    def _author(self, index: int, found: Calibration) -> ReceiptCheck:
+        """Whether the order of the data, which follows from the author's key, shows in the states at all."""
+        start, end = self.bench.load(self.receipt, index), self.bench.load(self.receipt, index + 1)
+        other = distances(self.bench.replay(start, index, "reference"), end)
+        allowed = lines(found, distances(start, end))
+        if all(other[m] <= allowed[m] for m in METRICS):
+            says = "the order of the data hardly shows in the states: anybody could have signed this receipt"
+            return ReceiptCheck("author", "not-checkable", says)
+        return ReceiptCheck("author", "passed", "states follow the order of data that the author's key gives, no other")
+
+    def _largest(self) -> set[int]:
+        if self.request.top_q <= 0:
+            return set()
+        claim, moved = self.receipt.claim, []
+        before = self.bench.load(self.receipt, 0)
+        for index in range(claim.recipe.n_intervals):
+            after = self.bench.load(self.receipt, index + 1)
+            moved.append(distances(before, after))
+            before = after
+        epochs = [epoch_of(claim, claim.recipe.interval(i).start) for i in range(claim.recipe.n_intervals)]
+        return largest(moved, epochs, self.request.top_q)
+
+    def _calibration(self, drawn: list[int]) -> Calibration:
+        shipped = self.receipt.calibration
+        if shipped.keys() != set(METRICS):
+            raise ReceiptError(f"calibration.json: expected {', '.join(METRICS)}")
+        if not self.request.recalibrate:
+            return shipped
+        return stricter(shipped, calibrate(self.bench, self.receipt, drawn[:N_CALIBRATED]))
+
+    def _room(self, found: Calibration) -> str:
+        ratios = [found[m]["noise"] / found[m]["reference"] for m in METRICS if found[m]["reference"]]
+        by = "the author's figures and ours" if self.request.recalibrate else "the author's figures"
+        return f"repetitions differ by at most {max(ratios, default=0.0):.1e} of what another order of data does ({by})"
+
+    def _interval(self, index: int, found: Calibration) -> None:
+        """One interval. Raises ReceiptError when it does not end where it should."""
+        start, end = self.bench.load(self.receipt, index), self.bench.load(self.receipt, index + 1)
+        moved, link = distances(start, end), self.receipt.links[index + 1]
+        if abs(moved["l2"] - link.moved) > MOVED_TOLERANCE * link.moved or weights_root(end.weights) != link.weights:
+            raise ReceiptError(f"interval {index}: its link says another update or other weights than its state holds")
+        again = self.bench.replay(start, index)
+        allowed, apart = lines(found, moved), distances(again, end)
+        if not counters_equal(again, end):
+            raise ReceiptError(f"interval {index}: counters (steps, integer buffers) are not those of a repetition")
+        for metric in METRICS:
+            if not apart[metric] <= allowed[metric]:
+                raise ReceiptError(
+                    f"interval {index}: trained again it ends elsewhere: {metric} distance {apart[metric]:.2g}, "
+                    f"at most {allowed[metric]:.2g} passes; it moved by {moved[metric]:.2g}"
+                )
+            self.worst[metric] = max(self.worst[metric], apart[metric] / allowed[metric] if apart[metric] else 0.0)

@@ -1,0 +1,242 @@
+"""States of a training as tensors: taken from a model and its optimiser, written, read back, hashed, compared.
+
+A state file is safetensors: `w.<name>` are the model's weights and buffers, `o.<key>.<name>` what the optimiser keeps
+for a parameter. Before one is read, its size is checked against what the verifier's own model needs; after that, every
+name, type and shape, and that all numbers are finite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from hubdna.errors import ReceiptError
+from hubdna.proof.canonical import array_digest, digest, merkle_root
+from hubdna.proof.claim import Recipe
+from hubdna.proof.task import Batch, Task
+
+METRICS = ("l1", "l2", "linf", "cosine", "state")
+KEPT = {
+    "SGD": {"momentum_buffer"},
+    "Adam": {"step", "exp_avg", "exp_avg_sq"},
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+}
+"""What each optimiser keeps for a parameter; all of it or nothing."""
+HEADER = 400
+"""Bytes of a header for each tensor, generously."""
+
+Shape = tuple[torch.dtype, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Weights (and buffers) by name; the optimiser's tensors by `key.name`. All on the CPU."""
+
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a state of one model must look like, known without allocating it."""
+
+    weights: dict[str, Shape]
+    parameters: dict[str, Shape]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the largest state file that can be right."""
+        sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in self.weights.values()]
+        kept = [3 * (8 + 8 * math.prod(shape)) for _, shape in self.parameters.values()]
+        return sum(sizes) + sum(kept) + HEADER * (len(sizes) + 3 * len(kept) + 10)
+
+
+def form_of(task: Task, recipe: Recipe) -> Form:
+    """Build the model without memory (torch's meta device) and note its shapes. Raises ReceiptError."""
+    try:
+        with torch.device("meta"):
+            model = task.build_model(recipe.config)
+    except ReceiptError:
+        raise
+    except Exception as error:  # a task of the verifier's own, with a config of somebody else's
+        raise ReceiptError(f"task {task.name}: builds no model from this config: {str(error)[:120]}") from None
+    weights = {name: (t.dtype, tuple(t.shape)) for name, t in model.state_dict().items()}
+    return Form(weights, {name: (p.dtype, tuple(p.shape)) for name, p in model.named_parameters()})
+
+
+def build(task: Task, recipe: Recipe, seed: int, device: str = "cpu") -> torch.nn.Module:
+    """A fresh model, initialised on the CPU from a seed, in training mode."""
+    torch.manual_seed(seed)
+    return task.build_model(recipe.config).to(device).train()
+
+
+def build_optimizer(recipe: Recipe, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser. Raises ReceiptError for settings that torch refuses."""
+    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe.settings.items()}
+    try:
+        made = getattr(torch.optim, recipe.optimizer)(model.parameters(), **settings)
+    except (ValueError, TypeError) as error:
+        raise ReceiptError(f"recipe: {recipe.optimizer}: {str(error)[:120]}") from None
+    assert isinstance(made, torch.optim.Optimizer)
+    return made
+
+
+def capture(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """A copy of the present state."""
+    kept = {
+        f"{key}.{name}": torch.as_tensor(value).detach().cpu().clone()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+    return State({name: t.detach().cpu().clone() for name, t in model.state_dict().items()}, kept)
+
+
+def restore(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a state back into a model and its fresh optimiser."""
+    model.load_state_dict(state.weights)
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+    places = {name: i for i, (name, _) in enumerate(model.named_parameters())}
+    for both, tensor in state.optimizer.items():
+        key, _, name = both.partition(".")
+        kept.setdefault(places[name], {})[key] = tensor.clone()
+    optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def encode(state: State) -> bytes:
+    """A state file."""
+    tensors = {f"w.{name}": t for name, t in state.weights.items()} | {f"o.{n}": t for n, t in state.optimizer.items()}
+    return save({name: t.contiguous() for name, t in tensors.items()})
+
+
+def decode(raw: bytes, form: Form, recipe: Recipe, where: str) -> State:
+    """Read a state file and check it against its form. Raises ReceiptError."""
+    try:
+        found = load(raw)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise ReceiptError(f"{where}: not safetensors, and nothing else is read: {str(error)[:80]}") from None
+    weights = {name[2:]: t for name, t in found.items() if name.startswith("w.")}
+    kept = {name[2:]: t for name, t in found.items() if name.startswith("o.")}
+    if len(weights) + len(kept) != len(found) or weights.keys() != form.weights.keys():
+        raise ReceiptError(f"{where}: its weights are not those of the task's model")
+    for name, tensor in weights.items():
+        if (tensor.dtype, tuple(tensor.shape)) != form.weights[name]:
+            raise ReceiptError(f"{where}: {name[:80]}: expected {form.weights[name]}, found {tuple(tensor.shape)}")
+    _check_kept(kept, form, recipe, where)
+    for name, tensor in found.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ReceiptError(f"{where}: {name[:80]} holds numbers that are not finite")
+    return State(weights, kept)
+
+
+def _check_kept(kept: Mapping[str, torch.Tensor], form: Form, recipe: Recipe, where: str) -> None:
+    keys: dict[str, set[str]] = {}
+    for both, tensor in kept.items():
+        key, _, name = both.partition(".")
+        shape = form.parameters.get(name)
+        if shape is None or key not in KEPT[recipe.optimizer]:
+            raise ReceiptError(f"{where}: {both[:80]!r} is nothing that {recipe.optimizer} keeps")
+        if tuple(tensor.shape) != (() if key == "step" else shape[1]) or not tensor.is_floating_point():
+            raise ReceiptError(f"{where}: {both[:80]}: its shape is not its parameter's")
+        if key in {"step", "exp_avg_sq"} and bool((tensor < 0).any()):
+            raise ReceiptError(f"{where}: {both[:80]} is negative")
+        keys.setdefault(name, set()).add(key)
+    if any(found != KEPT[recipe.optimizer] for found in keys.values()):
+        raise ReceiptError(f"{where}: a parameter lacks a part of what {recipe.optimizer} keeps")
+
+
+def bytes_of(tensor: torch.Tensor) -> bytes:
+    """All bytes of a tensor, rows in C order; of every type, bfloat16 too."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _leaf(name: str, tensor: torch.Tensor) -> bytes:
+    return array_digest(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), bytes_of(tensor))
+
+
+def weights_root(weights: Mapping[str, torch.Tensor]) -> str:
+    """Merkle root over named tensors, hexadecimal: one for one model, in however many files it lies."""
+    return merkle_root([_leaf(name, weights[name]) for name in sorted(weights)]).hex()
+
+
+def sample_digest(sample: Batch) -> bytes:
+    """Digest of one sample: all bytes of all its tensors."""
+    return digest("sample", *(_leaf(name, sample[name]) for name in sorted(sample)))
+
+
+def norm(weights: Mapping[str, torch.Tensor]) -> float:
+    """Euclidean norm over all floating-point weights."""
+    return math.sqrt(sum(float(t.double().square().sum()) for t in weights.values() if t.is_floating_point()))
+
+
+def distances(a: State, b: State) -> dict[str, float]:
+    """How far two states lie apart, for each of `METRICS`; what is not a number counts as infinitely far.
+
+    `cosine` is 1 - <a, b> / (|a| |b|) over all weights as one vector. `state` is of the optimiser's tensors: the l2
+    distance by the larger norm.
+    """
+    l1 = l2 = linf = dot = aa = bb = 0.0
+    for name, tensor in a.weights.items():
+        if not tensor.is_floating_point() or tensor.numel() == 0:
+            continue
+        x, y = tensor.double(), b.weights[name].double()
+        gap = (x - y).abs()
+        l1, l2, linf = l1 + float(gap.sum()), l2 + float(gap.square().sum()), max(linf, _number(gap.max()))
+        dot, aa, bb = dot + float((x * y).sum()), aa + float(x.square().sum()), bb + float(y.square().sum())
+    cosine = max(0.0, 1 - dot / math.sqrt(aa * bb)) if aa * bb > 0 else float(aa != bb)
+    found = {"l1": l1, "l2": math.sqrt(l2) if l2 >= 0 else l2, "linf": linf, "cosine": cosine, "state": _apart(a, b)}
+    return {metric: math.inf if math.isnan(d) else d for metric, d in found.items()}
+
+
+def _number(value: torch.Tensor) -> float:
+    return math.inf if math.isnan(float(value)) else float(value)
+
+
+def _apart(a: State, b: State) -> float:
+    gap = aa = bb = 0.0
+    for name in a.optimizer.keys() | b.optimizer.keys():
+        if name.startswith("step."):
+            continue
+        some = a.optimizer.get(name, b.optimizer.get(name))
+        assert some is not None
+        none = torch.zeros_like(some)
+        x, y = a.optimizer.get(name, none).double(), b.optimizer.get(name, none).double()
+        gap, aa, bb = gap + float((x - y).square().sum()), aa + float(x.square().sum()), bb + float(y.square().sum())
+    return math.sqrt(gap / max(aa, bb)) if max(aa, bb) > 0 else math.sqrt(gap) if gap >= 0 else gap
+
+
+def counters_equal(a: State, b: State) -> bool:
+    """Whether everything that counts, and is not measured, is the same: integer buffers, steps of the optimiser."""
+
+    def counters(state: State) -> dict[str, torch.Tensor]:
+        steps = {n: t for n, t in state.optimizer.items() if n.startswith("step.")}
+        return steps | {f"w.{n}": t for n, t in state.weights.items() if not t.is_floating_point()}
+
+    x, y = counters(a), counters(b)
+    return x.keys() == y.keys() and all(bool(torch.equal(x[n], y[n])) for n in x)
+
+
+def rates(recipe: Recipe) -> list[float]:
+    """The learning rate of every step, from torch's own scheduler. Raises ReceiptError."""
+    if recipe.schedule == "constant":
+        return [float(recipe.settings["lr"])] * recipe.steps
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=recipe.settings["lr"])
+    try:
+        kind: Any = getattr(torch.optim.lr_scheduler, recipe.schedule)
+        schedule = kind(optimizer, **recipe.schedule_settings)
+        found = []
+        for _ in range(recipe.steps):
+            found.append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            schedule.step()
+    except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise ReceiptError(f"recipe: {recipe.schedule}: {str(error)[:120]}") from None
+    if not all(0 <= rate < math.inf for rate in found):
+        raise ReceiptError(f"recipe: {recipe.schedule} gives learning rates below 0 or beyond all numbers")
+    return found

@@ -1,0 +1,76 @@
+"""What checking a training receipt showed. Free of torch: all that the rest of hubdna may know of receipts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+CheckOutcome = Literal["passed", "failed", "not-checkable"]
+ReceiptVerdict = Literal["consistent", "inconsistent", "not-checkable"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptCheck:
+    """One check: its name, how it ended, and what was found, in words."""
+
+    name: str
+    outcome: CheckOutcome
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a receipt was trained again.
+
+    Attributes:
+        replayed: the intervals, ascending.
+        n_random: how many of them were drawn at random (the others by the size of their update).
+        n_intervals: of the whole receipt.
+        steps: share of the receipt's training steps that was repeated, in [0, 1], calibration not counted.
+        detection: (forged share, probability that at least one such interval was among the random ones).
+        challenge: the seed of the random draw, so that it can be repeated; drawn by the verifier.
+    """
+
+    replayed: tuple[int, ...]
+    n_random: int
+    n_intervals: int
+    steps: float
+    detection: tuple[tuple[float, float], ...]
+    challenge: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptParent:
+    """The model that a training started from, as its receipt names it; `root` is over its tensors' bytes."""
+
+    repo_id: str
+    revision: str | None
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptReport:
+    """The outcome of a verification.
+
+    Attributes:
+        author: hexadecimal Ed25519 public key, or "" where the receipt could not be read.
+        root: hexadecimal SHA-256 that the author signed, or "" likewise.
+        parent: None: trained from an initialiser, or not read.
+        weights: root over the final weights' tensors.
+    """
+
+    checks: tuple[ReceiptCheck, ...]
+    author: str = ""
+    root: str = ""
+    task: str = ""
+    parent: ReceiptParent | None = None
+    weights: str = ""
+    coverage: Coverage | None = None
+
+    @property
+    def verdict(self) -> ReceiptVerdict:
+        """`inconsistent` when a check failed, `not-checkable` when one could not be made, else `consistent`."""
+        outcomes = {check.outcome for check in self.checks}
+        if "failed" in outcomes:
+            return "inconsistent"
+        return "not-checkable" if "not-checkable" in outcomes or not outcomes else "consistent"

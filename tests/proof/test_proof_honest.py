@@ -1,0 +1,176 @@
+"""Honest receipts are consistent: two optimisers, dropout and batch norm, resumed, from a parent."""
+
+import json
+import shutil
+from pathlib import Path
+
+import proof_bench as bench
+import pytest
+import torch
+from proof_bench import ADAM, MLP, SGD
+from safetensors.torch import save_file
+
+from hubdna.errors import ReceiptError
+from hubdna.proof import Recipe, Recorder, create_key, example, load_key, open_receipt, verify
+from hubdna.proof.tensors import METRICS
+
+
+def test_sgd_with_momentum_and_a_schedule_is_consistent(honest) -> None:
+    report = verify(honest.folder, MLP, budget=1.0, top_q=1)
+    assert report.verdict == "consistent", report
+    assert {c.name for c in report.checks} == {
+        "structure", "signature", "task", "floors", "start", "data", "calibration", "replay", "author",
+    }  # fmt: skip
+    assert report.coverage.replayed == tuple(range(8)) and report.coverage.steps == 1
+    assert report.author == honest.receipt.claim.author
+
+
+def test_a_task_of_hubdna_is_found_by_its_name(honest) -> None:
+    assert verify(honest.folder, budget=0.1).verdict == "consistent"
+
+
+def test_adamw_with_dropout_and_batch_norm_is_consistent_after_a_crash(tmp_path: Path) -> None:
+    """Killed in the middle of the second interval, with a half-written line and a half-written state."""
+    task, key = example("digits-cnn"), create_key(tmp_path / "key.pem")
+    bench.train(Recorder(tmp_path / "receipt", task, ADAM, key), steps=8)
+    with (tmp_path / "receipt" / "chain.jsonl").open("ab") as chain:
+        chain.write(b'{"environment":{},"index":2,')
+    (tmp_path / "receipt" / "states" / "00002.safetensors").write_bytes(b"half")
+    (tmp_path / "receipt" / "states" / "00003.safetensors.tmp").write_bytes(b"half")
+    again = Recorder(tmp_path / "receipt", task, ADAM, key)
+    assert again.step == 5
+    bench.train(again)
+    again.finish()
+    assert verify(tmp_path / "receipt", task, budget=1.0, recalibrate=True).verdict == "consistent"
+
+    whole = Recorder(tmp_path / "whole", task, ADAM, key)
+    bench.train(whole)
+    roots = [[link.weights for link in r] for r in (again._links, whole._links)]
+    assert roots[0] == roots[1], "a resumed training is the one that was never interrupted"
+
+
+def test_resuming_wants_the_same_training(tmp_path: Path) -> None:
+    key = create_key(tmp_path / "key.pem")
+    bench.train(Recorder(tmp_path / "receipt", MLP, SGD, key), steps=6)
+    other = Recipe(40, 5, 64, "SGD", {"lr": 0.2}, config={"width": 16})
+    with pytest.raises(ReceiptError, match="another training"):
+        Recorder(tmp_path / "receipt", MLP, other, key)
+    with pytest.raises(ReceiptError, match="another training"):
+        Recorder(tmp_path / "receipt", MLP, SGD, create_key(tmp_path / "other.pem"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(ReceiptError, match=r"thesis\.txt"):
+        Recorder(tmp_path / "mine", MLP, SGD, key)
+    report = verify(tmp_path / "receipt", MLP)
+    assert report.verdict == "not-checkable" and "not finished" in report.checks[-1].says
+
+
+def test_a_finished_receipt_is_not_written_again(honest) -> None:
+    with pytest.raises(ReceiptError, match="finished"):
+        Recorder(honest.folder, MLP, SGD, honest.key)
+
+
+def test_a_loop_that_does_something_else_is_not_signed(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "receipt", MLP, SGD, create_key(tmp_path / "key.pem"))
+    for batch in recorder.batches():
+        recorder.optimizer.zero_grad()
+        MLP.loss(recorder.model, batch).backward()
+        torch.nn.utils.clip_grad_norm_(recorder.model.parameters(), 0.1)  # which the recipe does not say
+        recorder.optimizer.step()
+    with pytest.raises(ReceiptError, match="not signed"):
+        recorder.finish()
+    assert not open_receipt(tmp_path / "receipt").finished
+
+
+@pytest.fixture(scope="module")
+def child(honest, tmp_path_factory) -> tuple[Path, Path]:
+    """A training that starts from the honest receipt's result, with an output layer of its own kind kept."""
+    folder = tmp_path_factory.mktemp("child")
+    save_file(honest.states[-1].weights, folder / "model.safetensors")
+    recipe = Recipe(10, 5, 64, "SGD", {"lr": 0.05}, seed=9, config={"width": 16})
+    receipt, _ = bench.record(folder, recipe, parent=("lab/base", folder / "model.safetensors"), revision="v1")
+    return receipt, folder / "model.safetensors"
+
+
+def test_a_training_from_a_parent_names_its_exact_bytes(child, honest) -> None:
+    receipt, parent = child
+    report = verify(receipt, MLP, parent=parent, budget=1.0)
+    assert report.verdict == "consistent", report
+    assert (report.parent.repo_id, report.parent.revision) == ("lab/base", "v1")
+    assert report.parent.root == honest.receipt.links[-1].weights, "one root for one model, wherever it lies"
+
+
+def test_without_the_parent_its_start_cannot_be_checked(child) -> None:
+    report = verify(child[0], MLP)
+    assert report.verdict == "not-checkable"
+    assert [c.name for c in report.checks if c.outcome == "not-checkable"] == ["start"]
+
+
+def test_another_parent_is_told_from_the_named_one(child, honest, tmp_path: Path) -> None:
+    weights = {n: t.clone() for n, t in honest.states[-1].weights.items()}
+    weights["1.bias"][3] += 1e-6
+    save_file(weights, tmp_path / "other.safetensors")
+    assert "another root" in bench.failed(verify(child[0], MLP, parent=tmp_path / "other.safetensors"))
+
+
+def test_weights_that_a_parent_lacks_are_fresh(honest, tmp_path: Path) -> None:
+    body = {n: t for n, t in honest.states[-1].weights.items() if not n.startswith("3.")}
+    save_file(body, tmp_path / "body.safetensors")
+    recipe = Recipe(5, 5, 64, "SGD", {"lr": 0.05}, seed=9, config={"width": 16})
+    folder, _ = bench.record(tmp_path, recipe, parent=("lab/body", tmp_path / "body.safetensors"))
+    assert open_receipt(folder).claim.fresh == ("3.bias", "3.weight")
+    report = verify(folder, MLP, parent=tmp_path / "body.safetensors")
+    assert report.verdict == "consistent", report
+    save_file({"1.bias": body["1.bias"]}, tmp_path / "crumb.safetensors")
+    with pytest.raises(ReceiptError, match="not its parent"):
+        Recorder(
+            tmp_path / "r2",
+            MLP,
+            recipe,
+            load_key(tmp_path / "author.pem"),
+            parent=("x", tmp_path / "crumb.safetensors"),
+        )
+
+
+def test_the_published_model_is_the_last_state(honest, tmp_path: Path) -> None:
+    last = honest.states[-1].weights
+    save_file(last, tmp_path / "same.safetensors")
+    save_file({n: t.bfloat16() for n, t in last.items()}, tmp_path / "cast.safetensors")
+    save_file({n: t + 1e-3 for n, t in last.items()}, tmp_path / "other.safetensors")
+    says = {
+        name: next(
+            c for c in verify(honest.folder, MLP, model=tmp_path / f"{name}.safetensors").checks if c.name == "model"
+        )
+        for name in ("same", "cast", "other")
+    }
+    assert [says[n].outcome for n in says] == ["passed", "passed", "failed"]
+    assert "bit for bit" in says["same"].says and "cast" in says["cast"].says
+
+
+def test_calibration_leaves_a_factor_of_ten_on_both_sides(honest) -> None:
+    found = json.loads((honest.folder / "calibration.json").read_text())
+    assert found.keys() == set(METRICS)
+    for row in found.values():
+        assert row["reference"] > 0 and row["noise"] * 100 <= row["reference"]
+
+
+def test_a_batch_of_all_data_could_be_signed_by_anybody(tmp_path: Path) -> None:
+    """Every order of the data is then the same training, up to rounding: nothing ties it to the author's key."""
+
+    class Few(type(MLP)):
+        def __len__(self) -> int:
+            return 64
+
+    task = Few("digits-mlp")
+    recipe = Recipe(5, 5, 64, "SGD", {"lr": 0.1}, config={"width": 16})
+    key = create_key(tmp_path / "key.pem")
+    recorder = Recorder(tmp_path / "receipt", task, recipe, key)
+    bench.train(recorder)
+    recorder.finish()
+    mine = open_receipt(tmp_path / "receipt")
+    thief = create_key(tmp_path / "thief.pem")
+    from hubdna.proof.keys import public_of
+
+    stolen = bench.forge(tmp_path / "stolen", mine, bench.states_of(mine, task), thief, author=public_of(thief))
+    assert verify(stolen, task, budget=1.0).verdict != "consistent"
+    shutil.rmtree(stolen)
