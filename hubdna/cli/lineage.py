@@ -46,6 +46,9 @@ def lineage(
     endpoint: Endpoint = None,
     token: Token = None,
     format: Annotated[Drawing, typer.Option("--format", help="What the trees look like.")] = Drawing.text,
+    remarks: Annotated[
+        bool, typer.Option("--remarks", help="Say of members that look like merges that a parent may be missing.")
+    ] = False,
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
@@ -62,7 +65,7 @@ def lineage(
     asked = [ModelRef.parse(ref) for ref in refs or ()]
     loader, console = Loader(endpoint, token), Console(stderr=True, quiet=quiet, highlight=False)
     with open_index(index) as store:
-        found = _find(store, members(store, asked), Once(loader.rows), console)
+        found = _find(store, members(store, asked), Once(loader.rows), console, remarks)
         where, origin = describe(store), provenance(store)
     paid = loader.n_bytes_read, loader.n_requests
     if format is Drawing.text:
@@ -78,7 +81,7 @@ def lineage(
     write(output, forms[format]())
 
 
-def _find(store: IndexDir, asked: Sequence[ModelRef], rows: Once, console: Console) -> list[Family]:
+def _find(store: IndexDir, asked: Sequence[ModelRef], rows: Once, console: Console, remarks: bool) -> list[Family]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from hubdna.lineage import families
@@ -91,7 +94,7 @@ def _find(store: IndexDir, asked: Sequence[ModelRef], rows: Once, console: Conso
             entry = store.get(name)
             progress.update(task, advance=len(store.copies(entry)) if entry else 1)
 
-        found = list(families(store, asked, rows, step, remarks=True))
+        found = list(families(store, asked, rows, step, remarks))
     if rows.failed:
         console.print(
             f"{len(rows.failed)} models could not be read again from the Hub; the index holds no rows of them, so"

@@ -4,7 +4,7 @@ Six families (scripts/zoo/make_merges.py): a small Llama, its fine-tunes, copies
 about forty merges that mergekit made. All of them, and the decoders of the labelled pairs, stand in one index. Each
 model is asked about as any user would ask: up to 64 models that the index proposes and the exact test calls `common`
 are the candidates. Merges of the same parents, and merges of merges, are among them. Lines were fixed on the families
-called `tune`; those called `test` are measured once, afterwards.
+called `tune`; those called `test` were measured once, afterwards, on 2026-11-30.
 
 A merge is right when its members are the true ones (copies and casts of a model count as that model; a base counts
 where its share is not zero), or when they are the same mixture once merges among them are replaced by their own
@@ -24,10 +24,11 @@ Then parents are hidden. Each merge is asked about again for each of its parents
 copies, casts and all that came from it, and without the merges that hold any of these; each model that is no merge is
 asked about with all models in the index, without its parent, and without its parent and all that came from it (but for
 the base, from which all came). *Alarm*: the answer says that a parent is missing. *Called*: a merge of other things, by
-mistake. Alarms are written for methods that keep a part of each change, and for stacks that hold two versions of a
-layer. All others are listed because they are missed: of dense merges, nearly as large a
-part in common, as even over the matrices, is had by two trainings on the same data; a stack of two models one of which
-is hidden looks like a fine-tune of the other one with frozen layers, and from there like a stack that was made of it.
+mistake; *right*: where the hidden parent is a merge, its parents are named instead. Alarms are written for methods that
+keep a part of each change, and for stacks that hold two versions of a layer. All others are listed because they are
+missed: of dense merges, nearly as large a part in common, as even over the matrices, is had by two trainings on the
+same data; a stack of two models one of which is hidden looks like a fine-tune of the other one with frozen layers, and
+from there like a stack that was made of it.
 Bar: 95 % alarms; nothing called; alarms at no more than 2 % of what is no merge.
 
     HUBDNA_ZOO=DIR python scripts/boards/merges.py [--quick] [--fresh] [--split tune]
@@ -132,14 +133,20 @@ def _answer(found: Mixture | None) -> str:
     return "alarm" if found.unexplained > 0 else found.kind if found.directed else "open"
 
 
-def ask_hidden(shelf: Shelf, folder: Path, model: dict[str, Any], gone: set[str]) -> dict[str, Any]:
-    """What unmix says when some folders of the family are in no index."""
+def ask_hidden(
+    shelf: Shelf, folder: Path, truth: dict[str, Any], model: dict[str, Any], gone: set[str]
+) -> dict[str, Any]:
+    """What unmix says when some folders of the family are in no index.
+
+    A merge without a parent that is a merge itself may be right all the same: it is named by that one's parents.
+    """
     dna = shelf.dnas[str(folder)]
     left = [c for c in shelf.candidates(dna) if Path(c.ref.repo_id).name not in gone]
     found = unmix(dna, left, remarks=True)
     named = [] if found is None else [Path(m.ref.repo_id).name for m in found.parents]
     row = {k: model.get(k) for k in ("name", "method", "stored")} | {"hidden": len(gone), "candidates": len(left)}
-    return row | {"answer": _answer(found), "named": named}
+    right = "method" in model and bool(merges_truth.score(truth, model, found)["right"])
+    return row | {"answer": _answer(found), "named": named, "right": right}
 
 
 def main() -> int:
@@ -169,7 +176,7 @@ def measure(rows: board.Rows, families: tuple[str, ...], quick: bool) -> None:
         for family, model, key, gone in hiding:
             folder = ZOO / "merges" / family / model["id"]
             name = f"{family}/{model['id']} {key}"
-            rows.measure(name, lambda d=folder, m=model, g=gone: ask_hidden(shelf, d, m, g))
+            rows.measure(name, lambda d=folder, t=truths[family], m=model, g=gone: ask_hidden(shelf, d, t, m, g))
         shelf.index.close()
 
 
@@ -194,7 +201,7 @@ def report(split: str, rows: board.Rows) -> bool:
     header = ["method", "merges", "right", "interval", "true members", "open", "none", "largest error"]
     board.table(f"{split}: what is said of merges", header, lines)
     others = [r for r in mine if not r["method"]]
-    called = [r["name"] for r in others if r["answer"] not in ("none", "open")]
+    called = [r["name"] for r in others if r["answer"] in CALLED]
     left_open = [r["name"] for r in others if r["answer"] == "open"]
     high = board.interval(len(called), len(others), 0.95)[1]
     print(f"{len(others)} models that are no merges: {len(called)} called (at most {high:.3f}) {' '.join(called)}")
@@ -242,9 +249,9 @@ def report_hidden(split: str, rows: dict[str, Any]) -> bool:
     groups["all that keep a part"] = [r for r in merges if r["method"] in PARTLY]
     groups |= {f"no merge, {w}": some for w, some in others.items()}
     lines = [_hidden_line(name, some) for name, some in groups.items()]
-    header = ["what was asked", "n", "alarm", "interval", "called", "open", "none"]
+    header = ["what was asked", "n", "alarm", "interval", "called", "right", "open", "none"]
     board.table(f"{split}: without one of the parents", header, lines)
-    called = [r["name"] for r in rows.values() if r["answer"] in CALLED]
+    called = [r["name"] for r in rows.values() if r["answer"] in CALLED and not r.get("right")]
     false = [r["name"] for some in others.values() for r in some if r["answer"] == "alarm"]
     print("called:", ", ".join(called) or "none", "| false alarms:", ", ".join(false) or "none")
     enough = sum(r["answer"] == "alarm" for r in merges) >= ALARMS * len(merges)
@@ -255,7 +262,8 @@ def _hidden_line(name: str, some: list[dict[str, Any]]) -> list[object]:
     alarms = sum(r["answer"] == "alarm" for r in some)
     low, high = board.interval(alarms, len(some), 0.95)
     called, left_open, none = (sum(r["answer"] in a for r in some) for a in (CALLED, ("open",), ("none",)))
-    return [name, len(some), alarms, f"{low:.2f}-{high:.2f}", called, left_open, none]
+    right = sum(r["answer"] in CALLED and r.get("right", False) for r in some)
+    return [name, len(some), alarms, f"{low:.2f}-{high:.2f}", called - right, right, left_open, none]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ VIEWS = ("with all", "without its parent", "without all of its parent")
 
 def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
     """Whether the answer is right, whether it names the true members, and the error of its shares."""
-    same = {m["id"]: m["parent"] for m in truth["members"] if m["relation"] in ("identical", "cast")}
+    same = _copies(truth)
     wanted = {same.get(i, i) for i in _sources(merge)}
     members = (
         {} if found is None else {m.ref.repo_id: m for m in (*found.parents, *((found.base,) if found.base else ()))}
@@ -41,6 +41,16 @@ def score(truth: Truth, merge: Truth, found: Mixture | None) -> dict[str, Any]:
         row["error"] = _leaves_error(truth, merge, given, same)
         row["right"] = row["error"] <= CLOSE
     return row
+
+
+def _copies(truth: Truth) -> dict[str, str]:
+    """Files of another one's weights, and whose: copies, casts, and stacks of all layers of one model in order."""
+    same = {m["id"]: m["parent"] for m in truth["members"] if m["relation"] in ("identical", "cast")}
+    depth = truth["shape"]["num_hidden_layers"]
+    for m in truth["merges"]:
+        if m["method"] == "passthrough" and m["layers"] == [[m["parents"][0], i] for i in range(depth)]:
+            same[m["id"]] = same.get(m["parents"][0], m["parents"][0])
+    return same
 
 
 def _named(merge: Truth, found: Mixture | None, same: dict[str, str]) -> dict[str, int]:
