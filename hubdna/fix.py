@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hubdna.card import MAX_CARD, apply, diff_of, suggest
 from hubdna.errors import CardError, UsageError
 from hubdna.records import Audit, CardEdit, Finding, Fix
+from hubdna.report.markdown import prose
 
 if TYPE_CHECKING:
     from hubdna.hub import Hub
@@ -116,8 +117,9 @@ def _description(audit: Audit, findings: list[Finding]) -> str:
     """What was found, what it rests on, and how to repeat it; the owner of the model decides."""
     lines = ["The weights of this model were compared with those of others, and its card with what they show.", ""]
     for finding in findings:
-        lines += [f"**{finding.rule_id}** {finding.message}", *(f"- {line}" for line in finding.evidence), ""]
-        lines += [f"Suggestion: {finding.patch.reason}.", ""] if finding.patch else []
+        lines += [f"**{finding.rule_id}** {prose(finding.message)}"]
+        lines += [*(f"- {prose(line)}" for line in finding.evidence), ""]
+        lines += [f"Suggestion: {prose(finding.patch.reason)}.", ""] if finding.patch else []
     lines.append("Common origin is not descent: if the model was made from something else, close this request.")
     if audit.provenance is not None:
         p = audit.provenance

@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -247,12 +248,21 @@ class TestPullRequests:
         assert (details.is_pull_request, details.status) == (True, "open")
         assert details.title == "Model card: base_model: acme/x"
         said = details.events[0].content
-        assert all(word in said for word in ("HD001", "said", "- seen", "name acme/x", "is not descent"))
+        assert all(word in said for word in ("HD001", "said", "- seen", "acme/x", "is not descent"))
         assert done.url == details.url == f"{server.endpoint}/opticlab/vit-strokes/discussions/1"
         proposed = hub.card(ModelRef("opticlab/vit-strokes", "refs/pr/1"))
         assert proposed == before.replace("base_model: northbyte/vit-digits-b", "base_model: acme/x") != before
         assert hub.card(ModelRef("opticlab/vit-strokes")) == before, "main is as it was"
         assert "+base_model: acme/x" in done.diff
+
+    def test_nothing_of_a_card_is_rendered_in_the_request(self, server: LocalHub) -> None:
+        audit, hub = self.audit(server)
+        hostile = "![x](https://evil/x.png) <img src=x> @everybody **bold** \u202e"
+        told = replace(audit.findings[0], message=hostile, evidence=(hostile,))
+        open_pull_request(replace(audit, findings=(told,)), hub)
+        said = HfApi(server.endpoint, "hf_test").get_discussion_details("opticlab/vit-strokes", 1).events[0].content
+        bare = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", said)
+        assert not any(word in bare for word in ("](", "<img", "@everybody", "**bold", "\u202e")), bare
 
     def test_a_model_that_moved_on_gets_none(self, server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
         audit, hub = self.audit(server)
