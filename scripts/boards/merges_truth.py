@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,15 @@ def hidings(truth: Truth, model: Truth) -> Iterator[tuple[str, set[str]]]:
     for parent in model["parents"]:
         if parent in own and parent != truth["root"]:
             yield f"without {parent}", made_from(truth, parent) - {model["id"]}
+
+
+def reads_through(truth: Truth, merge: Truth, named: Iterable[str], gone: set[str]) -> bool:
+    """Whether the parents that are named are the true ones, with its own parents for one that is gone; bases apart."""
+    same, made = _copies(truth), {m["id"]: m for m in truth["merges"]}
+    wanted, bases = set[str](), {truth["root"]}
+    for parent in merge["parents"]:
+        wanted |= set(made[parent]["parents"] if parent in gone and parent in made else [parent])
+    return {same.get(i, i) for i in named} - bases == {same.get(i, i) for i in wanted} - bases
 
 
 def made_from(truth: Truth, parent: str) -> set[str]:
