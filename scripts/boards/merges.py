@@ -17,8 +17,8 @@ Passthrough of two models or more: every map of layers exact. Of the methods tha
 DARE, DELLA, breadcrumbs) the parents that are called count, bases apart: F1 of 0.95. No model that is no merge is
 called one. What such a method makes up for by multiplying what it keeps belongs to a share; so the truth has it, too.
 
-Among these *right* is strict: where changes are averaged (TIES, DELLA) the base has no share, and an answer with it does
-not count. Copies were counted as copies for all but one kind when the test families were read first: a stack that is a
+Among these *right* is strict: where changes are averaged (TIES, DELLA) the base has no share, and an answer with it
+does not count. Copies were counted as copies for all but one kind when the test families were read first: a stack that is a
 copy. Its family was asked again by the same code, and two merges of merges were found to be named by the right parents.
 
 A repeated layer of one model (`stack_repeat`) is no merge, and one with a model of another family has a parent that is
