@@ -42,6 +42,7 @@ SAYS = re.compile(
             r"(?:スクラッチ|ゼロ)(?:から|で)(?:の)?(?:事前)?(?:学習|訓練)|フルスクラッチ(?:で|から)?(?:の)?(?:開発|学習)",
             r"처음부터\s*(?:새로\s*)?(?:사전\s*)?(?:학습|훈련)",
             r"\bvon\s+(?:grund\s+auf|null\s+auf)\s+(?:neu\s+)?(?:vor)?trainiert",
+            r"\b(?:vanaf|van)\s+(?:nul|scratch|de\s+grond)\s+(?:af\s+)?(?:op\s+)?(?:voor)?getraind",
             r"\b(?:pré-?)?entra[iî]n[ée]e?s?\b[^.;:]{0,40}?\b(?:à\s+partir\s+de\s+z[ée]ro|de\s+z[ée]ro|from\s+scratch)",
             r"\b(?:pre-?)?entrenad[oa]s?\b[^.;:]{0,40}?\bdesde\s+cero\b",
             r"\b(?:pr[ée]-?)?treinad[oa]s?\b[^.;:]{0,40}?\b(?:do|a\s+partir\s+do|desde\s+o)\s+zero\b",
@@ -58,9 +59,9 @@ DENIES = re.compile(
     r"\w+n['’]t\b|\b(?:not|never|without|instead\s+of|rather\s+than|unlike|than|versus|vs|compared|comparison|instead|whereas|if"
     r"|cannot|avoid\w*|can|could|would|should|may|might|need\w*|want|how\s+to|expensive|costly|no\s+need|let'?s|your|you"
     r"|neither|nor|either|hardly|will|shall|going\s+to|plan(?:s|ned|ning)?|next\s+(?:version|release|generation|model)|future|soon"
-    r"|nicht|kein\w*|statt|anstatt|ohne|pas|sans|au\s+lieu|plutôt|jamais|no|sin|nunca|jamás|en\s+lugar"
+    r"|niet|geen|zonder|nicht|kein\w*|statt|anstatt|ohne|pas|sans|au\s+lieu|plutôt|jamais|no|sin|nunca|jamás|en\s+lugar"
     r"|não|sem|em\s+vez|non|senza|invece|не|без|вместо|nie|zamiast|bez|değil|yerine)\b"
-    r"|不是|并非|並非|而非|无需|無需|没有|沒有|不用|不必|未|ではなく|ではない|なく|ない|不要|아니|않|대신|없이|ليس|بدلا|لم|دون",
+    r"|不是|并非|並非|而非|无需|無需|没有|沒有|不用|不必|未|ではなく|ではない|ません|なく|ない|不要|아니|않|대신|없이|ليس|بدلا|لم|دون",
     re.IGNORECASE,
 )
 PART = re.compile(

@@ -187,5 +187,8 @@ def _fold(text: str) -> str:
 
 
 def _mentions(folded: str, name: str, joined: str = r"\w-") -> bool:
-    """Whether a name stands in a text, with none of the `joined` characters before it: no end of a longer name."""
-    return re.search(rf"(?<![{joined}]){re.escape(_fold(name))}(?![\w-]|\.\w)", folded) is not None
+    """Whether a name stands in a text, with none of the `joined` characters before it: no end of a longer name.
+
+    Names are ASCII: letters of other scripts, which often stand beside them without a space, are no part of them.
+    """
+    return re.search(rf"(?<![{joined}]){re.escape(_fold(name))}(?![\w-]|\.\w)", folded, re.ASCII) is not None

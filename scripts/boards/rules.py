@@ -18,7 +18,9 @@ Before anything was put right, the rules spoke on 94 % to 100 % of the cards tha
 (13 of 16) and HD009 (10 of 16, all of them hidden units that were shuffled); 19 warnings were false: 16 called a
 vision tower a base, 3 read "from scratch" into a denial, a plan and another model's history. No error was false. Five
 labels were wrong, too, and were put right from the pages: a model that was pruned and trained on is no mask, a copy is
-HD008's.
+HD008's. The held cards, when they were looked at, showed two more false warnings (a name between Chinese letters, a
+Japanese denial), a language that was missing (Dutch), and two labels that were wrong; these are put right as well, so
+the figures below are no longer those of unseen cards.
 
 Bar: recall of each rule at least 0.85 at the lower end; no false error and no false warning; no wrong patch; every
 real claim read back as it is, a path on a disk named by HD007, no error; nothing of a hostile card comes through, and a

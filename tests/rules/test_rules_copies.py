@@ -31,7 +31,13 @@ class TestIdenticalReupload:
 
     @pytest.mark.parametrize(
         "text",
-        ["A mirror of big/base.", "Weights of BIG/Base", "see [it](https://hub/big/base)", "ｂｉｇ/ｂａｓｅ"],
+        [
+            "A mirror of big/base.",
+            "Weights of BIG/Base",
+            "see [it](https://hub/big/base)",
+            "本仓库是big/base的镜像。",
+            "ｂｉｇ/ｂａｓｅ",
+        ],
     )
     def test_credit_in_the_text_is_credit(self, text: str) -> None:
         assert [rule for rule, _ in told(case(matches=(match("big/base", **SAME),), card=README + text))] == ["HD001"]
