@@ -18,8 +18,8 @@ DARE, DELLA, breadcrumbs) the parents that are called count, bases apart: F1 of 
 called one. What such a method makes up for by multiplying what it keeps belongs to a share; so the truth has it, too.
 
 Among these *right* is strict: where changes are averaged (TIES, DELLA) the base has no share, and an answer with it
-does not count. Copies were counted as copies for all but one kind when the test families were read first: a stack that is a
-copy. Its family was asked again by the same code, and two merges of merges were found to be named by the right parents.
+does not count. When the test families were read first, a stack that is a copy was not counted as one. Its family was
+asked again by the same code, and two merges of merges were found to be named by the right parents.
 
 A repeated layer of one model (`stack_repeat`) is no merge, and one with a model of another family has a parent that is
 not in this one; both are listed, and the bar leaves them out.
@@ -210,6 +210,8 @@ def report(split: str, rows: board.Rows) -> bool:
     left_open = [r["name"] for r in others if r["answer"] == "open"]
     high = board.interval(len(called), len(others), 0.95)[1]
     print(f"{len(others)} models that are no merges: {len(called)} called (at most {high:.3f}) {' '.join(called)}")
+    alarms = [r["name"] for r in others if r["answer"] == "alarm"]
+    print(f"said to lack a parent: {len(alarms)} {' '.join(alarms)}")
     print(f"parts of open answers: {len(left_open)} {' '.join(left_open)}")
     if made:
         print(f"candidates, median: {np.median([r['candidates'] for r in mine]):.0f}")
