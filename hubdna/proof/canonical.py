@@ -23,6 +23,11 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def is_hex(value: Any, n_bytes: int = N_BYTES) -> bool:
+    """Whether a value is a text of so many bytes in hexadecimal, lower case, nothing between."""
+    return isinstance(value, str) and len(value) == 2 * n_bytes and not set(value) - set("0123456789abcdef")
+
+
 def digest(kind: str, *parts: bytes) -> bytes:
     """SHA-256 of `parts`, each with its length, under the name of what they are."""
     made = hashlib.sha256(DOMAIN)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hubdna.errors import ReceiptError
-from hubdna.proof.canonical import canonical, digest
+from hubdna.proof.canonical import canonical, digest, is_hex
 from hubdna.records import ReceiptParent
 
 SCHEMA = "hubdna.receipt/1"
@@ -163,7 +163,7 @@ def _text(name: str, value: Any) -> None:
 
 
 def _hex(name: str, value: Any) -> None:
-    if not isinstance(value, str) or len(value) != 64 or set(value) - set("0123456789abcdef"):
+    if not is_hex(value):
         raise ReceiptError(f"{name}: expected 64 hexadecimal digits, found {str(value)[:80]!r}")
 
 

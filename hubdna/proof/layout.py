@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.errors import ReceiptError
-from hubdna.proof.canonical import N_BYTES, canonical, digest, file_digest, merkle_root
-from hubdna.proof.claim import Claim, parse_claim
+from hubdna.proof.canonical import N_BYTES, canonical, digest, file_digest, is_hex, merkle_root
+from hubdna.proof.claim import MAX_TEXT, Claim, parse_claim
 
 CLAIM, SAMPLES, CHAIN, STATES = "claim.json", "samples.bin", "chain.jsonl", "states"
 CALIBRATION, SIGNATURE = "calibration.json", "signature.json"
@@ -124,12 +124,8 @@ def open_receipt(folder: Path | str) -> Receipt:
         raise ReceiptError(f"{CHAIN}: expected {claim.recipe.n_intervals + 1} states, found {len(links)}")
     signed, raw = _json(folder, SIGNATURE), read(folder, CALIBRATION, MAX_JSON)
     root = root_of(claim, links[-1].digest(), raw).hex()
-    if (
-        not isinstance(signed, dict)
-        or signed.keys() != {"root", "signature"}
-        or not isinstance(signed["signature"], str)
-    ):
-        raise ReceiptError(f"{SIGNATURE}: expected root and signature")
+    if not isinstance(signed, dict) or signed.keys() != {"root", "signature"} or not is_hex(signed["signature"], 64):
+        raise ReceiptError(f"{SIGNATURE}: expected root and signature, hexadecimal")
     if signed["root"] != root:
         raise ReceiptError(f"{SIGNATURE}: signs another root than that of these files")
     return Receipt(folder, claim, links, samples, parse_calibration(raw), root, signed["signature"])
@@ -156,22 +152,28 @@ def read_chain(folder: Path, claim: Claim) -> Iterator[Link]:
 
 def _link(line: bytes, index: int) -> Link:
     where = f"{CHAIN}: link {index}"
+    found = _parse(line, where)
     try:
-        found = _parse(line, where)
         link = Link(**found)
-        numbers_fit = type(link.step) is int and link.index == index and type(link.index) is int
-        digests = (link.state, link.weights, link.order, link.previous)
-        texts_fit = all(
-            isinstance(d, str) and len(bytes.fromhex(d)) == N_BYTES and d.islower() | d.isdigit() for d in digests
-        )
-        facts = link.environment
-        facts_fit = len(facts) <= 20 and all(isinstance(v, str) and len(k + v) <= 300 for k, v in facts.items())
-        moved_fits = isinstance(link.moved, float) and 0 <= link.moved < float("inf")
+        fits = link.index == index and _fits(link) and canonical(found) == line
     except (TypeError, ValueError, AttributeError) as error:
         raise ReceiptError(f"{where}: not what a link holds: {str(error)[:80]}") from None
-    if not (numbers_fit and texts_fit and facts_fit and moved_fits) or canonical(found) != line:
+    if not fits:
         raise ReceiptError(f"{where}: a value is not of its kind, or not written as it would be")
     return link
+
+
+def _fits(link: Link) -> bool:
+    """Whether every field is of its kind; raises what Python raises when it is not even close."""
+    facts = [text for pair in link.environment.items() for text in pair]
+    return (
+        type(link.index) is type(link.step) is int
+        and type(link.moved) is float
+        and 0 <= link.moved < float("inf")
+        and all(map(is_hex, (link.state, link.weights, link.order, link.previous)))
+        and len(facts) <= 40
+        and all(isinstance(text, str) and len(text) <= MAX_TEXT and text.isprintable() for text in facts)
+    )
 
 
 def parse_calibration(raw: bytes) -> dict[str, dict[str, float]]:
@@ -188,9 +190,9 @@ def parse_calibration(raw: bytes) -> dict[str, dict[str, float]]:
     return {metric: dict(row) for metric, row in found.items()}
 
 
-def check_states(receipt: Receipt) -> None:
-    """Hash every state file against the chain: the most that can be said without training. Raises ReceiptError."""
-    for link in receipt.links:
+def check_states(receipt: Receipt, links: Iterable[Link] | None = None) -> None:
+    """Hash state files, all unless told which, against the chain. Raises ReceiptError."""
+    for link in receipt.links if links is None else links:
         name = state_name(link.index)
         if file_digest(chunks(receipt.folder, name, MAX_STATE)).hex() != link.state:
             raise ReceiptError(f"{name}: its bytes are not those that the chain commits to")
@@ -237,7 +239,16 @@ def append_link(folder: Path, link: Link) -> None:
 
 
 def _json(folder: Path, name: str) -> Any:
-    return _parse(read(folder, name, MAX_JSON), name)
+    """A JSON file that is written in the one way there is: two files never say the same."""
+    raw = read(folder, name, MAX_JSON)
+    found = _parse(raw, name)
+    try:
+        fits = canonical(found) == raw
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ReceiptError(f"{name}: not canonical JSON (sorted keys, no spaces, ASCII, finite numbers)")
+    return found
 
 
 def _parse(raw: bytes, where: str) -> Any:

@@ -38,6 +38,7 @@ from hubdna.proof.layout import (
     STATES,
     Link,
     append_link,
+    check_states,
     open_receipt,
     root_of,
     state_name,
@@ -118,7 +119,7 @@ class Recorder:
         if (self.folder / CLAIM).exists():
             self._resume()
         else:
-            self._start(State(initial(task, claim, weights), {}))
+            self._start(State(initial(task, claim, weights), {}, self._bench.form.buffers))
 
     @property
     def step(self) -> int:
@@ -183,6 +184,7 @@ class Recorder:
             raise ReceiptError(f"{self.folder}: holds the receipt of another training (recipe, data, start or author)")
         if receipt.finished:
             raise ReceiptError(f"{self.folder}: this receipt is finished")
+        check_states(receipt, receipt.links[-1:])
         self._links = list(receipt.links)
         self._last = self._bench.load(receipt, self._links[-1].index)
         restore(self._last, self.model, self.optimizer)

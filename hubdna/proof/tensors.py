@@ -21,7 +21,8 @@ from hubdna.proof.canonical import array_digest, digest, merkle_root
 from hubdna.proof.claim import Recipe
 from hubdna.proof.task import Batch, Task
 
-METRICS = ("l1", "l2", "linf", "cosine", "state")
+METRICS = ("l1", "l2", "linf", "cosine", "buffers", "state")
+ADAM_EPS = 1e-8
 KEPT = {
     "SGD": {"momentum_buffer"},
     "Adam": {"step", "exp_avg", "exp_avg_sq"},
@@ -36,10 +37,11 @@ Shape = tuple[torch.dtype, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Weights (and buffers) by name; the optimiser's tensors by `key.name`. All on the CPU."""
+    """Weights and buffers by name; the optimiser's tensors by `key.name`; which are buffers. All on the CPU."""
 
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
+    buffers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Form:
 
     weights: dict[str, Shape]
     parameters: dict[str, Shape]
+    buffers: frozenset[str]
 
     @property
     def n_bytes(self) -> int:
@@ -67,7 +70,14 @@ def form_of(task: Task, recipe: Recipe) -> Form:
     except Exception as error:  # a task of the verifier's own, with a config of somebody else's
         raise ReceiptError(f"task {task.name}: builds no model from this config: {str(error)[:120]}") from None
     weights = {name: (t.dtype, tuple(t.shape)) for name, t in model.state_dict().items()}
-    return Form(weights, {name: (p.dtype, tuple(p.shape)) for name, p in model.named_parameters()})
+    parameters = {name: (p.dtype, tuple(p.shape)) for name, p in model.named_parameters()}
+    return Form(weights, parameters, buffers_of(model))
+
+
+def buffers_of(model: torch.nn.Module) -> frozenset[str]:
+    """Names in a model's state that are no parameters; two names of one parameter are both parameters."""
+    trained = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return frozenset(model.state_dict().keys() - trained)
 
 
 def build(task: Task, recipe: Recipe, seed: int, device: str = "cpu") -> torch.nn.Module:
@@ -95,7 +105,8 @@ def capture(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> State:
         for key, value in optimizer.state.get(parameter, {}).items()
         if value is not None
     }
-    return State({name: t.detach().cpu().clone() for name, t in model.state_dict().items()}, kept)
+    weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+    return State(weights, kept, buffers_of(model))
 
 
 def restore(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -132,7 +143,7 @@ def decode(raw: bytes, form: Form, recipe: Recipe, where: str) -> State:
     for name, tensor in found.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ReceiptError(f"{where}: {name[:80]} holds numbers that are not finite")
-    return State(weights, kept)
+    return State(weights, kept, form.buffers)
 
 
 def _check_kept(kept: Mapping[str, torch.Tensor], form: Form, recipe: Recipe, where: str) -> None:
@@ -178,37 +189,65 @@ def norm(weights: Mapping[str, torch.Tensor]) -> float:
 def distances(a: State, b: State) -> dict[str, float]:
     """How far two states lie apart, for each of `METRICS`; what is not a number counts as infinitely far.
 
-    `cosine` is 1 - <a, b> / (|a| |b|) over all weights as one vector. `state` is of the optimiser's tensors: the l2
-    distance by the larger norm.
+    The first four are over all trained weights as one vector; `cosine` is 1 - <a, b> / (|a| |b|). Buffers (running
+    means and the like) have a scale of their own, so they stand apart: `buffers` is their l2 distance by the larger
+    norm. `state` is the largest such distance of anything the optimiser keeps.
     """
     l1 = l2 = linf = dot = aa = bb = 0.0
     for name, tensor in a.weights.items():
-        if not tensor.is_floating_point() or tensor.numel() == 0:
+        if name in a.buffers or not tensor.is_floating_point() or tensor.numel() == 0:
             continue
         x, y = tensor.double(), b.weights[name].double()
         gap = (x - y).abs()
         l1, l2, linf = l1 + float(gap.sum()), l2 + float(gap.square().sum()), max(linf, _number(gap.max()))
         dot, aa, bb = dot + float((x * y).sum()), aa + float(x.square().sum()), bb + float(y.square().sum())
-    cosine = max(0.0, 1 - dot / math.sqrt(aa * bb)) if aa * bb > 0 else float(aa != bb)
-    found = {"l1": l1, "l2": math.sqrt(l2) if l2 >= 0 else l2, "linf": linf, "cosine": cosine, "state": _apart(a, b)}
+    floats = [{n: s.weights[n] for n in s.buffers if s.weights[n].is_floating_point()} for s in (a, b)]
+    found = {"l1": l1, "l2": l2**0.5, "linf": linf, "cosine": _cosine(dot, aa, bb), "buffers": _apart(*floats)}
+    mine, other = _memory(a), _memory(b)
+    found["state"] = max(
+        [_apart(mine.get(key, {}), other.get(key, {})) for key in mine.keys() | other.keys()], default=0.0
+    )
     return {metric: math.inf if math.isnan(d) else d for metric, d in found.items()}
+
+
+def _cosine(dot: float, aa: float, bb: float) -> float:
+    """Distance from inner products; two zero vectors are equal, a zero vector is at right angles to all others."""
+    if aa == 0 or bb == 0:
+        return float(aa != bb)
+    distance = 1 - dot / math.sqrt(aa * bb)
+    return 0.0 if distance < 0 else distance  # rounding; `max` would lose what is not a number
 
 
 def _number(value: torch.Tensor) -> float:
     return math.inf if math.isnan(float(value)) else float(value)
 
 
-def _apart(a: State, b: State) -> float:
+def _memory(state: State) -> dict[str, dict[str, torch.Tensor]]:
+    """What the optimiser keeps, key by key; of Adam also the step it would take from there.
+
+    Second moments are tiny beside first ones, and one set to zero makes the next step a jump. In one sum with the
+    others that would not show; in the step it does.
+    """
+    kept: dict[str, dict[str, torch.Tensor]] = {}
+    for both, tensor in state.optimizer.items():
+        key, _, name = both.partition(".")
+        if key != "step":
+            kept.setdefault(key, {})[name] = tensor.double()
+    if "exp_avg_sq" in kept:
+        first, second = kept["exp_avg"], kept["exp_avg_sq"]
+        kept["direction"] = {name: m / (second[name].sqrt() + ADAM_EPS) for name, m in first.items()}
+    return kept
+
+
+def _apart(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> float:
+    """l2 distance by the larger norm; what one side lacks is zero there."""
     gap = aa = bb = 0.0
-    for name in a.optimizer.keys() | b.optimizer.keys():
-        if name.startswith("step."):
-            continue
-        some = a.optimizer.get(name, b.optimizer.get(name))
-        assert some is not None
-        none = torch.zeros_like(some)
-        x, y = a.optimizer.get(name, none).double(), b.optimizer.get(name, none).double()
+    for name in a.keys() | b.keys():
+        zero = torch.zeros((), dtype=torch.float64)
+        x, y = a.get(name, zero).double(), b.get(name, zero).double()
         gap, aa, bb = gap + float((x - y).square().sum()), aa + float(x.square().sum()), bb + float(y.square().sum())
-    return math.sqrt(gap / max(aa, bb)) if max(aa, bb) > 0 else math.sqrt(gap) if gap >= 0 else gap
+    largest = _number(torch.tensor([aa, bb], dtype=torch.float64).max())
+    return 0.0 if largest == 0 else (gap / largest) ** 0.5
 
 
 def counters_equal(a: State, b: State) -> bool:

@@ -104,7 +104,7 @@ def forge(folder: Path, like: Receipt, states: Sequence[State | bytes], key: obj
 
 def blend(a: State, b: State, share: float) -> State:
     """Weights on the way from a to b; the optimiser's of a."""
-    return State({n: torch.lerp(t, b.weights[n], share) for n, t in a.weights.items()}, a.optimizer)
+    return State({n: torch.lerp(t, b.weights[n], share) for n, t in a.weights.items()}, a.optimizer, a.buffers)
 
 
 def failed(report) -> str:

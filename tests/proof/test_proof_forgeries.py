@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from proof_bench import MLP, SGD, blend, failed, forge
+from proof_bench import MLP, SGD, blend, failed, forge, record, states_of, train
 
-from hubdna.proof import create_key, open_receipt, verify
+from hubdna.errors import ReceiptError
+from hubdna.proof import Recipe, Recorder, create_key, open_receipt, verify
 from hubdna.proof.choice import detection, draw
 from hubdna.proof.keys import public_of
 from hubdna.proof.replay import Bench
@@ -163,6 +164,36 @@ def test_momentum_that_does_the_work(honest, tmp_path: Path) -> None:
         states[index + 1] = own.replay(states[index], index)
     says = failed(verify(forge(tmp_path / "f", honest.receipt, states, honest.key), MLP, budget=1.0))
     assert "interval 2" in says and "state distance" in says
+
+
+def test_a_second_moment_that_makes_the_next_step_a_jump(tmp_path: Path) -> None:
+    """Adam divides by it: one set to zero throws a weight far away, and hardly counts in a norm."""
+    recipe = Recipe(20, 5, 64, "AdamW", {"lr": 0.003}, config={"width": 16})
+    folder, key = record(tmp_path, recipe)
+    receipt = open_receipt(folder)
+    states = states_of(receipt)
+    memory = {n: t.clone() for n, t in states[2].optimizer.items()}
+    second = memory["exp_avg_sq.1.bias"]
+    whole = sum(float(t.square().sum()) for n, t in memory.items() if n.startswith("exp_avg_sq"))
+    assert float(second[3] ** 2) < 1e-3 * whole, "which a tenth of the norm would not notice"
+    second[3] = 0
+    states[2] = State(states[2].weights, memory)
+    own = Bench.of(MLP, receipt.claim, receipt.samples)
+    for index in (2, 3):
+        states[index + 1] = own.replay(states[index], index)
+    says = failed(verify(forge(tmp_path / "f", receipt, states, key), MLP, budget=1.0))
+    assert "interval 1" in says and "state distance" in says
+
+
+def test_a_damaged_state_is_not_gone_on_from(tmp_path: Path) -> None:
+    key = create_key(tmp_path / "key.pem")
+    train(Recorder(tmp_path / "receipt", MLP, SGD, key), steps=11)
+    place = tmp_path / "receipt" / "states" / "00002.safetensors"
+    raw = bytearray(place.read_bytes())
+    raw[-9] ^= 1
+    place.write_bytes(raw)
+    with pytest.raises(ReceiptError, match="00002"):
+        Recorder(tmp_path / "receipt", MLP, SGD, key)
 
 
 def test_an_optimiser_that_is_not_fresh(honest, tmp_path: Path) -> None:
