@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hubdna.records import Finding, Match, Severity
 from hubdna.report.wording import evidence_lines, shared_origin
 from hubdna.rules.case import Case
-from hubdna.rules.hd005 import missing_parents
+from hubdna.rules.hd005 import missing_parent
 from hubdna.rules.hd008 import reuploaded
 from hubdna.rules.hd009 import disguised
 from hubdna.rules.hd010 import contradicted
@@ -40,7 +40,8 @@ def undeclared_base(case: Case) -> Iterator[Finding]:
 
 def _said_better(case: Case) -> bool:
     """Whether it is a copy, a disguised one, a merge, or contradicts a sentence of the card: HD005, 8, 9, 10."""
-    return bool(reuploaded(case) or disguised(case) or contradicted(case) or missing_parents(case))
+    merged = any(f.severity == "warning" for f in missing_parent(case))
+    return bool(reuploaded(case) or disguised(case) or contradicted(case) or merged)
 
 
 def _finding(case: Case, match: Match, severity: Severity) -> Finding:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from hubdna.card import suggest
 from hubdna.errors import CardError
-from hubdna.records import CardEdit, CardPatch, Finding, Match, Severity
+from hubdna.records import CardEdit, CardPatch, Finding, Match, Mixture, Severity
 from hubdna.rules.case import Case
 
 SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 
+STEADY = 0.05
+"""Of a share, from place to place."""
 _HOW = {
     "linear": "each matrix is a weighted sum of theirs, to rounding",
     "sparse": "each weight is the base's, changed by some of theirs, to rounding",
@@ -19,18 +21,31 @@ _HOW = {
 
 
 def missing_parent(case: Case) -> Iterator[Finding]:
-    """`warning` when every model of the mixture was published earlier, else `info`."""
+    """`warning` of a plain mixture whose missing parents were all published earlier, else `info`."""
     missing = missing_parents(case)
     if not missing or case.mixture is None:
         return
-    severity: Severity = "warning" if all(case.is_earlier(m) for m in missing) else "info"
+    plain = is_plain(case.mixture)
+    severity: Severity = "warning" if plain and all(case.is_earlier(m) for m in missing) else "info"
     shares = ", ".join(f"{m.ref.repo_id} ({m.share:.2f})" for m in case.mixture.parents)
     base = f", on the base {case.mixture.base.ref.repo_id}" if case.mixture.base else ""
     names = ", ".join(m.ref.repo_id for m in missing)
     said = f"does not name {names}" if case.claim.base_models else "names no base"
     message = f"The weights are a mixture of {shares}{base}; the card {said}."
+    if not plain:
+        message += " One of them may stand for a relative that was changed the same way."
     evidence = (f"{_HOW[case.mixture.kind]}, at {len(case.mixture.tensors)} places that were looked at",)
     yield Finding("HD005", severity, case.ref, case.claim.line, message, evidence, _patch(case, missing))
+
+
+def is_plain(mixture: Mixture) -> bool:
+    """Whether each parent is beyond doubt: whole layers, or sums with the same shares everywhere.
+
+    Of those the board `merges` never called a wrong parent. Of sums whose shares change with the place, and of those
+    that take a part of each change, it once each called a relative in place of the parent.
+    """
+    steady = all(max(m.shares, default=0.0) - min(m.shares, default=0.0) <= STEADY for m in mixture.parents)
+    return mixture.kind == "layers" or (mixture.kind == "linear" and steady)
 
 
 def missing_parents(case: Case) -> tuple[Match, ...]:

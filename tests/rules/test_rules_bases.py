@@ -86,6 +86,29 @@ class TestMissingParent:
         both = (match("a/a"), match("b/b", "2026-09", rank=2))
         assert told(case(("a/a",), matches=both, mixture=mixture("a/a", "b/b"))) == [("HD005", "info")]
 
+    @pytest.mark.parametrize(
+        ("kind", "shares", "severity"),
+        [
+            ("linear", (0.5, 0.52), "warning"),
+            ("linear", (0.2, 0.8), "info"),
+            ("layers", (0.0, 1.0), "warning"),
+            ("sparse", (0.5, 0.5), "info"),
+        ],
+    )
+    def test_only_a_plain_mixture_is_a_warning(self, kind: str, shares: tuple[float, float], severity: str) -> None:
+        both = (match("a/a"), match("b/b", rank=2))
+        mixed = mixture("a/a", "b/b", kind=kind)
+        mixed = replace(mixed, parents=tuple(replace(m, shares=shares) for m in mixed.parents))
+        assert told(case(("a/a",), matches=both, mixture=mixed)) == [("HD005", severity)]
+
+    def test_where_it_is_info_the_undeclared_base_is_asked_for(self) -> None:
+        both = (match("a/a"), match("b/b", rank=2))
+        mixed = mixture("a/a", "b/b", kind="sparse")
+        assert told(case(matches=both, mixture=mixed, known_bases=("a/a",))) == [
+            ("HD001", "warning"),
+            ("HD005", "info"),
+        ]
+
 
 class TestGrandparent:
     """HD006."""
