@@ -54,7 +54,7 @@ def record(
 def verify(
     directory: Directory,
     budget: Annotated[str, typer.Option(help="Share of the intervals to train again, drawn at random.")] = "10%",
-    top_q: Annotated[int, typer.Option("--top-q", help="Besides, the Q largest updates of each epoch.", min=0)] = 0,
+    top_q: Annotated[int, typer.Option("--top-q", help="Besides, the Q largest updates of each epoch.", min=0)] = 1,
     parent: ParentOption = None,
     model: Annotated[
         Path | None, typer.Option(help="A published model that should be the result.", metavar="PATH")

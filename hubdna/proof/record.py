@@ -171,6 +171,11 @@ class Recorder:
         begun = {STATES, SAMPLES, CHAIN, f"{SAMPLES}.tmp", f"{CLAIM}.tmp"}  # all that a crash in here can leave
         if strangers := {p.name for p in self.folder.iterdir()} - begun:
             raise ReceiptError(f"{self.folder}: expected a new folder, found {sorted(strangers)[0]!r} in it")
+        if strangers := {p.name for p in (self.folder / STATES).iterdir()} - {
+            "00000.safetensors",
+            "00000.safetensors.tmp",
+        }:
+            raise ReceiptError(f"{self.folder}/{STATES}: expected no states, found {sorted(strangers)[0]!r} in it")
         (self.folder / CHAIN).unlink(missing_ok=True)
         write(self.folder, SAMPLES, self._bench.samples.tobytes())
         restore(state, self.model, self.optimizer)

@@ -21,7 +21,8 @@ from hubdna.proof.canonical import array_digest, digest, merkle_root
 from hubdna.proof.claim import Recipe
 from hubdna.proof.task import Batch, Task
 
-METRICS = ("l1", "l2", "linf", "cosine", "buffers", "state")
+OF_WEIGHTS = ("l1", "l2", "linf", "cosine")
+METRICS = (*OF_WEIGHTS, "buffers", "state")
 ADAM_EPS = 1e-8
 KEPT = {
     "SGD": {"momentum_buffer"},

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BUDGET = 0.1
 """Share of the intervals that is trained again unless told otherwise."""
 
+TOP_Q = 1
+"""Largest updates of each epoch that are trained again besides: the cheapest forgery is one jump."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -50,7 +53,7 @@ def verify(
     parent: Path | str | None = None,
     model: Path | str | None = None,
     budget: float = BUDGET,
-    top_q: int = 0,
+    top_q: int = TOP_Q,
     recalibrate: bool = False,
     device: str = "cpu",
     challenge: int | None = None,
@@ -80,7 +83,7 @@ def verify(
     """
     request = Request(
         task, parent, model, budget, top_q, recalibrate, device,
-        secrets.randbits(63) if challenge is None else challenge, progress,
+        secrets.randbits(53) if challenge is None else challenge, progress,
     )  # fmt: skip
     try:
         receipt = open_receipt(folder)

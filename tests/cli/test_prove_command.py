@@ -50,14 +50,16 @@ def open_receipt_mended(folder: Path) -> list[bytes]:
 
 
 def test_a_killed_training_ends_in_a_consistent_receipt(killed: Path) -> None:
-    code, said = run("verify", killed / "receipt", "--budget", "20%", "--quiet")
+    code, said = run("verify", killed / "receipt", "--budget", "20%", "--top-q", 0, "--quiet")
     assert code == 0, said
     assert said.startswith("receipt: consistent\n")
     assert "8 of 40 intervals, 20.0% of the steps" in said
 
 
 def test_json_says_the_same(killed: Path) -> None:
-    code, said = run("verify", killed / "receipt", "--budget", "0.05", "--challenge", 7, "--format", "json", "--quiet")
+    code, said = run(
+        "verify", killed / "receipt", "--budget", "0.05", "--challenge", 7, "--top-q", 0, "--format", "json", "--quiet"
+    )
     found = json.loads(said)
     assert code == 0 and found["schema"] == "hubdna.prove.verify/1" and found["verdict"] == "consistent"
     assert found["coverage"]["challenge"] == 7 and len(found["coverage"]["replayed"]) == 2

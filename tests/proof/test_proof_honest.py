@@ -11,7 +11,7 @@ from proof_bench import ADAM, MLP, SGD
 from safetensors.torch import save_file
 
 from hubdna.errors import ReceiptError
-from hubdna.proof import Recipe, Recorder, create_key, example, load_key, open_receipt, verify
+from hubdna.proof import Recipe, Recorder, create_key, example, open_receipt, verify
 from hubdna.proof.tensors import METRICS
 
 
@@ -19,7 +19,7 @@ def test_sgd_with_momentum_and_a_schedule_is_consistent(honest) -> None:
     report = verify(honest.folder, MLP, budget=1.0, top_q=1)
     assert report.verdict == "consistent", report
     assert {c.name for c in report.checks} == {
-        "structure", "signature", "task", "floors", "start", "data", "calibration", "replay", "author",
+        "structure", "signature", "task", "floors", "start", "data", "result", "calibration", "replay", "author",
     }  # fmt: skip
     assert report.coverage.replayed == tuple(range(8)) and report.coverage.steps == 1
     assert report.author == honest.receipt.claim.author
@@ -61,6 +61,10 @@ def test_resuming_wants_the_same_training(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(ReceiptError, match=r"thesis\.txt"):
         Recorder(tmp_path / "mine", MLP, SGD, key)
+    (tmp_path / "old" / "states").mkdir(parents=True)
+    (tmp_path / "old" / "states" / "00003.safetensors").write_text("precious")
+    with pytest.raises(ReceiptError, match="00003"):
+        Recorder(tmp_path / "old", MLP, SGD, key)
     report = verify(tmp_path / "receipt", MLP)
     assert report.verdict == "not-checkable" and "not finished" in report.checks[-1].says
 
@@ -127,7 +131,7 @@ def test_weights_that_a_parent_lacks_are_fresh(honest, tmp_path: Path) -> None:
             tmp_path / "r2",
             MLP,
             recipe,
-            load_key(tmp_path / "author.pem"),
+            bench.KEY,
             parent=("x", tmp_path / "crumb.safetensors"),
         )
 
@@ -139,7 +143,7 @@ def test_the_published_model_is_the_last_state(honest, tmp_path: Path) -> None:
     save_file({n: t + 1e-3 for n, t in last.items()}, tmp_path / "other.safetensors")
     says = {
         name: next(
-            c for c in verify(honest.folder, MLP, model=tmp_path / f"{name}.safetensors").checks if c.name == "model"
+            c for c in verify(honest.folder, MLP, model=tmp_path / f"{name}.safetensors").checks if c.name == "result"
         )
         for name in ("same", "cast", "other")
     }
@@ -175,3 +179,15 @@ def test_a_batch_of_all_data_could_be_signed_by_anybody(tmp_path: Path) -> None:
     stolen = bench.forge(tmp_path / "stolen", mine, bench.states_of(mine, task), thief, author=public_of(thief))
     assert verify(stolen, task, budget=1.0).verdict != "consistent"
     shutil.rmtree(stolen)
+
+
+def test_another_environment_is_noted_where_it_begins(tmp_path: Path, monkeypatch) -> None:
+    from hubdna.proof import record
+
+    key = create_key(tmp_path / "key.pem")
+    bench.train(Recorder(tmp_path / "receipt", MLP, SGD, key), steps=12)
+    here = record.environment("cpu")
+    monkeypatch.setattr(record, "environment", lambda device: here | {"torch": "9.9"})
+    bench.train(Recorder(tmp_path / "receipt", MLP, SGD, key), steps=8)
+    found = {link.index: link.environment for link in open_receipt(tmp_path / "receipt").links if link.environment}
+    assert found == {0: here, 3: here | {"torch": "9.9"}}
