@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+CORES  ?= 2
 
 .PHONY: demo test lint chromium evidence seed clean
 
@@ -21,7 +22,7 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 
 test: lint chromium       ## lint, types, tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 # Reports in HTML are opened in Chromium; without it, or without the right to install it, these tests are skipped.
 chromium:                 ## Debian's Chromium and its driver, when they are missing and root asks
