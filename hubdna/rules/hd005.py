@@ -39,13 +39,16 @@ def missing_parent(case: Case) -> Iterator[Finding]:
 
 
 def is_plain(mixture: Mixture) -> bool:
-    """Whether each parent is beyond doubt: whole layers, or sums with the same shares everywhere.
+    """Whether each parent is beyond doubt: whole layers, or sums with the same shares everywhere, none below nothing.
 
-    Of those the board `merges` never called a wrong parent. Of sums whose shares change with the place, and of those
-    that take a part of each change, it once each called a relative in place of the parent.
+    Of those the board `merges` never called a wrong parent, nor a model that is no merge. Of sums whose shares change
+    with the place, and of those that take a part of each change, it once each called a relative in place of the parent;
+    and a sum with a share below nothing may be the equation of another model's merge, turned round: with the base in no
+    index, an adapter is what its merge at half scale has too much of.
     """
+    members = (*mixture.parents, *((mixture.base,) if mixture.base else ()))
     steady = all(max(m.shares, default=0.0) - min(m.shares, default=0.0) <= STEADY for m in mixture.parents)
-    return mixture.kind == "layers" or (mixture.kind == "linear" and steady)
+    return mixture.kind == "layers" or (mixture.kind == "linear" and steady and all(m.share >= 0 for m in members))
 
 
 def missing_parents(case: Case) -> tuple[Match, ...]:

@@ -101,6 +101,14 @@ class TestMissingParent:
         mixed = replace(mixed, parents=tuple(replace(m, shares=shares) for m in mixed.parents))
         assert told(case(("a/a",), matches=both, mixture=mixed)) == [("HD005", severity)]
 
+    @pytest.mark.parametrize("base", [False, True])
+    def test_a_share_below_nothing_may_be_an_equation_turned_round(self, base: bool) -> None:
+        both = (match("a/a"), match("b/b", rank=2))
+        mixed = mixture("a/a", "b/b")
+        less = replace(mixed.parents[0], share=-0.5)
+        mixed = replace(mixed, base=less) if base else replace(mixed, parents=(less, mixed.parents[1]))
+        assert told(case(("a/a",), matches=both, mixture=mixed)) == [("HD005", "info")]
+
     def test_where_it_is_info_the_undeclared_base_is_asked_for(self) -> None:
         both = (match("a/a"), match("b/b", rank=2))
         mixed = mixture("a/a", "b/b", kind="sparse")
