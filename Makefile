@@ -6,14 +6,19 @@ CORES  ?= 2
 
 .PHONY: demo test lint chromium evidence seed clean
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.demo: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "hubdna needs Python 3.11 or newer, found " + sys.version'
 	@echo "installing into $(VENV) (a minute) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,localhub]'
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.demo   # with PyTorch, for the tests of receipts: gigabytes
+	@echo "installing what the tests need (minutes) ..."
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-demo: $(VENV)/.ready      ## the whole pipeline on a local Hub, offline
+demo: $(VENV)/.demo      ## the whole pipeline on a local Hub, offline
 	$(BIN)/hubdna demo
 
 lint: $(VENV)/.ready

@@ -11,15 +11,15 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from hubdna.audit import Auditor
 from hubdna.crawl import crawl
 from hubdna.demo import planted
 from hubdna.dna import codec
 from hubdna.errors import NotFoundError
 from hubdna.hub import Hub
+from hubdna.inquiry import Inquiry
 from hubdna.localhub import LocalHub
 from hubdna.models import Loader
-from hubdna.records import ModelRef
+from hubdna.records import Claim, ModelRef, Snapshot
 from hubdna.report import json, text
 from hubdna.search import nearest
 from hubdna.store import IndexDir
@@ -130,8 +130,9 @@ def test_reports_say_how_many_identical_copies_there_are(index: IndexDir) -> Non
 
 def test_a_base_that_is_named_as_a_copy_is_still_the_likely_parent(index: IndexDir) -> None:
     """The audit looks at every copy: here the second one is on the foundation list."""
-    auditor = Auditor(index, Loader(), frozenset({"mirrorhub/fast-code-lm"}))
-    found = [m for m in nearest(index.dna(index.get(CHILD)), index, 1) for m in auditor._each_copy(m)]
+    dna = index.dna(index.get(CHILD))
+    inquiry = Inquiry(index, Loader(), frozenset({"mirrorhub/fast-code-lm"}), online=False)
+    found = inquiry.case(Snapshot(dna.ref, ()), dna, Claim(), "", nearest(dna, index, 1), None, None).matches
     assert [m.ref.repo_id for m in found] == [PARENT, "mirrorhub/fast-code-lm"]
     assert found[1].created_at == index.get("mirrorhub/fast-code-lm").created_at and found[1].copies == ()
 
