@@ -7,8 +7,8 @@ dates, no cards. Six trees were looked at while the method was made ("tune"); th
 shared directions and what branches may share were fixed on these. The other six ("test") were read four
 times: again after the rule that a likely parent must have been passed through, which came from leaving ancestors out of
 the tune trees and of the demo's; after an attack on the marks, made on other models, had made them stricter; and after
-`pruned` had lost its direction. The rows of 2026-11-30 are of trees that were made again on another machine, by the same
-recipe with other rounding, without a change of what judges them.
+`pruned` had lost its direction. The rows of 2026-11-30 are of trees that were made again on another machine, by the
+same recipe with other rounding, without a change of what judges them.
 
 No index holds every ancestor. So each tree is drawn again without its root, and without each of its other parents; an
 edge is right when it leads from an ancestor.
