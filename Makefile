@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-CORES  ?= 0
+CORES  ?= 2
 
 .PHONY: demo test lint chromium evidence seed clean
 
