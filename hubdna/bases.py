@@ -96,19 +96,17 @@ class Bases:
         if looked.today == ref.repo_id:
             return Declared(base, None, "it is the model itself", "itself", looked.today)
         name = looked.today or base
-        claim, _ = self.claim(name, online)
-        above = claim.base_models if claim else ()
         try:
             if looked.state in ("no-name", "gone"):
                 raise NotFoundError(looked.reason or base)
             if dna is None:
-                return Declared(base, None, "this model's weights were not read", looked.state, looked.today, (), above)
+                return Declared(base, None, "this model's weights were not read", looked.state, looked.today)
             other = self._dna(name, rows)
         except HubdnaError as error:
-            return Declared(base, None, str(error), looked.state, looked.today, (), above)
+            return Declared(base, None, str(error), looked.state, looked.today)
         verdict = judge(compare_dna(dna, other))
         signs = marks(dna, other) if verdict.origin == "common" else ()
-        return Declared(base, verdict, None, looked.state, looked.today, signs, above)
+        return Declared(base, verdict, None, looked.state, looked.today, signs)
 
     def ancestry(
         self, ref: ModelRef, dna: Dna | None, declared: Iterable[Declared], likely: Match | None, rows: Rows | None

@@ -8,7 +8,7 @@ Patches edit the text, not the parsed tree, so that comments, order and style su
 
 from hubdna.card.claim import MAX_BASES, MAX_NAME, claim_of_data, read_claim
 from hubdna.card.nodes import MAX_DEPTH, MAX_EVENTS, MAX_FRONT_MATTER
-from hubdna.card.patch import MAX_CARD, apply, diff_of, patch_base_model, suggest
+from hubdna.card.patch import MAX_CARD, apply, diff_of, offer, patch_base_model, suggest
 
 __all__ = [
     "MAX_BASES",
@@ -20,6 +20,7 @@ __all__ = [
     "apply",
     "claim_of_data",
     "diff_of",
+    "offer",
     "patch_base_model",
     "read_claim",
     "suggest",

@@ -42,12 +42,17 @@ def suggest(text: str, edits: Iterable[CardEdit], reason: str) -> CardPatch:
     return CardPatch(reason, diff_of(text, apply(text, CardPatch(reason, "", edits))), edits)
 
 
-def patch_base_model(text: str, base_models: tuple[str, ...], reason: str) -> CardPatch | None:
-    """Suggest these base models, and nothing else; None where there is no safe patch."""
+def offer(text: str, edits: Iterable[CardEdit], reason: str) -> CardPatch | None:
+    """As `suggest`; None where there is no safe patch."""
     try:
-        return suggest(text, (CardEdit("base_model", "set", base_models),), reason)
+        return suggest(text, edits, reason)
     except CardError:
         return None
+
+
+def patch_base_model(text: str, base_models: tuple[str, ...], reason: str) -> CardPatch | None:
+    """Suggest these base models, and nothing else; None where there is no safe patch."""
+    return offer(text, (CardEdit("base_model", "set", base_models),), reason)
 
 
 def diff_of(old: str, new: str) -> str:

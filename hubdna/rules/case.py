@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hubdna.card import patch_base_model
-from hubdna.records import CardPatch, Claim, Mark, Match, Mixture, ModelRef, Severity, Verdict
+from hubdna.card import offer
+from hubdna.records import CardEdit, CardPatch, Claim, Mark, Match, Mixture, ModelRef, Severity, Verdict
 from hubdna.verdict import SEED_SIMILARITY
 
 BaseState = Literal["there", "renamed", "gated", "gone", "no-name", "itself", "unread"]
@@ -33,7 +33,6 @@ class Declared:
         state: what the Hub says of the name.
         today: the name it goes by today, where that is another.
         marks: certain marks of direction; `child` is 0 where this model was made from the base.
-        bases: what the base's own card declares.
     """
 
     repo_id: str
@@ -42,7 +41,6 @@ class Declared:
     state: BaseState = "there"
     today: str | None = None
     marks: tuple[Mark, ...] = ()
-    bases: tuple[str, ...] = ()
 
     @property
     def is_confirmed(self) -> bool:
@@ -172,8 +170,12 @@ class Case:
             yield from ((match, mark) for mark in self.marks.get(match.ref.repo_id, ()) if mark.child == 0)
 
     def patch(self, base: str, reason: str) -> CardPatch | None:
-        """A suggested card, when the README is at hand."""
-        return None if self.card is None else patch_base_model(self.card, (base,), reason)
+        """A card that names this base and no other, when the README is at hand."""
+        return self.offer((CardEdit("base_model", "set", (base,)),), reason)
+
+    def offer(self, edits: Iterable[CardEdit], reason: str) -> CardPatch | None:
+        """A suggested card, when the README is at hand and can be edited safely."""
+        return None if self.card is None else offer(self.card, edits, reason)
 
 
 def owner(repo_id: str) -> str:

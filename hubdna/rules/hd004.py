@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubdna.card import suggest
-from hubdna.errors import CardError
 from hubdna.records import CardEdit, CardPatch, Finding, Severity, Verdict
 from hubdna.report.wording import explain
 from hubdna.rules.case import Case, Declared
@@ -20,6 +18,8 @@ _MADE = {
     "masked": "every matrix that was looked at is one, with some weights set to zero, of",
 }
 """What certain marks say of matrices."""
+_RELATIONS = {"quantised": "quantized"}
+"""What the Hub calls what a mark shows, where it has a word."""
 
 
 def wrong_relation(case: Case) -> Iterator[Finding]:
@@ -53,14 +53,9 @@ def _finetune(case: Case) -> Iterator[Finding]:
             severity: Severity = "info" if _has_adapter(case) else "error"
             yield _about(case, base, base.verdict, severity, "the weights are bit for bit those of")
         elif made := next((m for m in base.marks if m.child == 0 and m.name in _MADE), None):
-            yield _about(case, base, base.verdict, "warning", _MADE[made.name], relation_of(made.name))
+            yield _about(case, base, base.verdict, "warning", _MADE[made.name], _RELATIONS.get(made.name))
         elif base.verdict.relation == "quantized" and base.verdict.direction == "a-from-b":
             yield _about(case, base, base.verdict, "info", "the weights look like a quantised copy of", "quantized")
-
-
-def relation_of(mark: str) -> str | None:
-    """The Hub's word for what a mark shows; None where it has none."""
-    return "quantized" if mark == "quantised" else None
 
 
 def _quantized(case: Case) -> Iterator[Finding]:
@@ -78,18 +73,11 @@ def _about(
     case: Case, base: Declared, verdict: Verdict, severity: Severity, words: str, right: str | None = None
 ) -> Finding:
     message = f"The card says {case.claim.relation} of {base.repo_id}; {words} {base.repo_id}."
-    patch = _patch(case, right) if right and len(case.declared) == 1 else None
+    patch = None
+    if right and len(case.declared) == 1:
+        edits = (CardEdit("base_model_relation", "set", (right,)),)
+        patch = case.offer(edits, f"say {right}, if that is how it was made")
     return _finding(case, severity, message, tuple(explain(verdict)), patch)
-
-
-def _patch(case: Case, relation: str) -> CardPatch | None:
-    if case.card is None:
-        return None
-    reason = f"say {relation}, if that is how it was made"
-    try:
-        return suggest(case.card, (CardEdit("base_model_relation", "set", (relation,)),), reason)
-    except CardError:
-        return None
 
 
 def _finding(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubdna.card import suggest
-from hubdna.errors import CardError
 from hubdna.records import CardEdit, CardPatch, Finding, Match, Mixture, Severity
 from hubdna.rules.case import Case
 
@@ -62,13 +60,8 @@ def missing_parents(case: Case) -> tuple[Match, ...]:
 
 def _patch(case: Case, missing: tuple[Match, ...]) -> CardPatch | None:
     """All of its parents and the word `merge`, if the card can be edited safely."""
-    if case.card is None:
-        return None
     edits = (
         CardEdit("base_model", "add", tuple(m.ref.repo_id for m in missing)),
         CardEdit("base_model_relation", "set", ("merge",)),
     )
-    try:
-        return suggest(case.card, edits, "name the models that were merged, if that is how it was made")
-    except CardError:
-        return None
+    return case.offer(edits, "name the models that were merged, if that is how it was made")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubdna.card import suggest
-from hubdna.errors import CardError
 from hubdna.records import CardEdit, CardPatch, Finding, Severity
 from hubdna.rules.case import Case, Declared
 
@@ -47,7 +45,7 @@ def _line(case: Case, base: str) -> int | None:
 
 def _patch(case: Case, base: Declared) -> CardPatch | None:
     """Only what is beyond doubt: the new name for the old, and no base for a model that names itself."""
-    if case.card is None or base.state not in ("renamed", "itself"):
+    if base.state not in ("renamed", "itself"):
         return None
     if base.state == "renamed" and base.today:
         kept = dict.fromkeys(base.today if name == base.repo_id else name for name in case.claim.base_models)
@@ -55,7 +53,4 @@ def _patch(case: Case, base: Declared) -> CardPatch | None:
     else:
         edits = (CardEdit("base_model", "remove", (base.repo_id,)),)
     reason = f"{base.repo_id} is now {base.today}" if base.today else "a model is not its own base"
-    try:
-        return suggest(case.card, edits, reason)
-    except CardError:
-        return None
+    return case.offer(edits, reason)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubdna.card import suggest
-from hubdna.errors import CardError
 from hubdna.licences import Licence, find, licences
 from hubdna.records import CardEdit, CardPatch, Finding, Severity
 from hubdna.rules.above import called, holds_terms, licensed, mildness, source_line, speaks_of
@@ -82,10 +80,7 @@ def duties(one: Licence) -> str:
 def _patch(case: Case, ancestor: Ancestor, one: Licence) -> CardPatch | None:
     """The parent's licence, where it asks for itself and no other parent's asks for another."""
     asked = {other.id for _, other in licensed(case) if other.binds}
-    if not one.share_alike or not one.hub or asked != {one.id} or case.card is None:
+    if not one.share_alike or not one.hub or asked != {one.id}:
         return None
     reason = f"give {one.id}, since the licence of {ancestor.repo_id} asks for the same one, if you agree to its terms"
-    try:
-        return suggest(case.card, (CardEdit("license", "set", (one.id,)),), reason)
-    except CardError:
-        return None
+    return case.offer((CardEdit("license", "set", (one.id,)),), reason)
