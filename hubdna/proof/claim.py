@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hubdna.errors import ReceiptError
-from hubdna.proof.canonical import canonical, digest, is_hex
 from hubdna.records import ReceiptParent
+from hubdna.roots import canonical, digest, is_hex
 
 SCHEMA = "hubdna.receipt/1"
 MAX_STEPS, MAX_INTERVALS, MAX_SAMPLES, MAX_BATCH = 1_000_000, 20_000, 4_000_000, 65_536

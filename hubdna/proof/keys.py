@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubdna.errors import MissingExtraError, ReceiptError
-from hubdna.proof.canonical import digest
+from hubdna.roots import digest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

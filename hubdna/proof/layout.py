@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.errors import ReceiptError
-from hubdna.proof.canonical import N_BYTES, canonical, digest, file_digest, is_hex, merkle_root
 from hubdna.proof.claim import MAX_TEXT, Claim, parse_claim
+from hubdna.roots import N_BYTES, canonical, digest, file_digest, is_hex, merkle_root
 
 CLAIM, SAMPLES, CHAIN, STATES = "claim.json", "samples.bin", "chain.jsonl", "states"
 CALIBRATION, SIGNATURE = "calibration.json", "signature.json"

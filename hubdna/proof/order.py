@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.proof.canonical import canonical, digest
 from hubdna.proof.claim import Claim
+from hubdna.roots import canonical, digest
 
 
 def derive(claim: Claim, purpose: str, index: int) -> int:

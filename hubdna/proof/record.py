@@ -26,7 +26,6 @@ import torch
 
 from hubdna.errors import ReceiptError
 from hubdna.proof.calibrate import N_CALIBRATED, Calibration, calibrate, too_noisy
-from hubdna.proof.canonical import N_BYTES, canonical, file_digest, merkle_root
 from hubdna.proof.claim import Claim, Recipe
 from hubdna.proof.keys import public_of, sign
 from hubdna.proof.layout import (
@@ -60,6 +59,7 @@ from hubdna.proof.tensors import (
     weights_root,
 )
 from hubdna.records import ReceiptParent
+from hubdna.roots import N_BYTES, canonical, file_digest, merkle_root
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hubdna.errors import ReceiptError
-from hubdna.proof.canonical import array_digest, digest, merkle_root
 from hubdna.proof.claim import Recipe
 from hubdna.proof.task import Batch, Task
+from hubdna.roots import array_digest, digest, merkle_root
 
 OF_WEIGHTS = ("l1", "l2", "linf", "cosine")
 METRICS = (*OF_WEIGHTS, "buffers", "state")

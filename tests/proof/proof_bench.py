@@ -8,7 +8,6 @@ import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hubdna.proof import Recipe, Recorder, example
-from hubdna.proof.canonical import canonical, file_digest
 from hubdna.proof.claim import Claim
 from hubdna.proof.keys import sign
 from hubdna.proof.layout import (
@@ -27,6 +26,7 @@ from hubdna.proof.layout import (
 from hubdna.proof.order import order_digest
 from hubdna.proof.replay import Bench
 from hubdna.proof.tensors import METRICS, State, distances, encode, weights_root
+from hubdna.roots import canonical, file_digest
 
 MLP = example("digits-mlp")
 SGD = Recipe(

@@ -19,11 +19,11 @@ from proof_bench import MLP, SGD, failed, forge
 
 from hubdna.errors import ReceiptError
 from hubdna.proof import Recorder, open_receipt, verify
-from hubdna.proof.canonical import array_digest, canonical, digest, merkle_root
 from hubdna.proof.choice import largest
 from hubdna.proof.layout import check_states
 from hubdna.proof.order import order_digest
 from hubdna.proof.tensors import METRICS, State, distances, sample_digest
+from hubdna.roots import array_digest, canonical, digest, merkle_root
 
 
 def theirs(array: np.ndarray) -> str:

@@ -13,11 +13,11 @@ from proof_bench import MLP, failed, forge
 
 from hubdna.errors import ReceiptError
 from hubdna.proof import Recipe, create_key, load_key, open_receipt, verify
-from hubdna.proof.canonical import canonical
 from hubdna.proof.claim import MAX_STEPS, parse_claim
 from hubdna.proof.keys import public_of, sign, signed_by
 from hubdna.proof.layout import MAX_JSON, check_states
 from hubdna.proof.tensors import State
+from hubdna.roots import canonical
 
 
 def refused(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Bytes that mean one thing only. Everything that a receipt commits to is hashed here, and torch-free.
+"""Bytes that mean one thing only: what receipts and masks commit to is hashed here.
 
 Each kind of thing is hashed under its own name (`leaf`, `node`, `link`, ...), with the length of every part in front of
 it, so that no bytes of one kind can pass for another, and no boundary can move. Values are hashed as what they are:
