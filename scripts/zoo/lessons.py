@@ -86,13 +86,13 @@ class Masked:
     def loss(self, p: Stack, step: int) -> torch.Tensor:
         """Random windows with random masks, each model its own."""
         tokens, _ = text()
-        drawn = [_masked_windows(tokens, self.batch, g) for g in self.gens]
+        drawn = [masked_windows(tokens, self.batch, g) for g in self.gens]
         return self._loss(p, *(torch.stack(part) for part in zip(*drawn, strict=True)))
 
     @torch.no_grad()
     def score(self, p: Stack) -> torch.Tensor:
         """Held-out windows and masks, the same for all."""
-        drawn = _masked_windows(text()[1], 4 * N_HELD_OUT, torch.Generator().manual_seed(0))
+        drawn = masked_windows(text()[1], 4 * N_HELD_OUT, torch.Generator().manual_seed(0))
         return self._loss(p, *(part.expand(len(self.gens), *part.shape) for part in drawn))
 
     def _loss(self, p: Stack, ids: torch.Tensor, places: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -173,7 +173,7 @@ def clothes(side: int) -> images.Split:
     return x, y, x_test, y_test[:N_CLOTHES]
 
 
-def _masked_windows(tokens: torch.Tensor, n: int, gen: torch.Generator) -> tuple[torch.Tensor, ...]:
+def masked_windows(tokens: torch.Tensor, n: int, gen: torch.Generator) -> tuple[torch.Tensor, ...]:
     """Returns n windows with masks, the masked places and the bytes that were there."""
     starts = torch.randint(len(tokens) - SPAN, (n, 1), generator=gen)
     ids = tokens[starts + torch.arange(SPAN)] + FIRST_BYTE
