@@ -29,13 +29,17 @@ if TYPE_CHECKING:
     from hubdna.proof.layout import Receipt, open_receipt
     from hubdna.proof.record import Recorder
     from hubdna.proof.task import Task
+    from hubdna.proof.trainer import ReceiptCallback
     from hubdna.proof.verification import verify
 
-__all__ = ["Receipt", "Recipe", "Recorder", "Task", "create_key", "example", "load_key", "open_receipt", "verify"]
+__all__ = [
+    "Receipt", "ReceiptCallback", "Recipe", "Recorder", "Task", "create_key", "example", "load_key", "open_receipt",
+    "verify",
+]  # fmt: skip
 
 _HOMES = {
-    "Receipt": "layout", "Recipe": "claim", "Recorder": "record", "Task": "task", "create_key": "keys",
-    "example": "examples", "load_key": "keys", "open_receipt": "layout", "verify": "verification",
+    "Receipt": "layout", "ReceiptCallback": "trainer", "Recipe": "claim", "Recorder": "record", "Task": "task",
+    "create_key": "keys", "example": "examples", "load_key": "keys", "open_receipt": "layout", "verify": "verification",
 }  # fmt: skip
 
 
@@ -45,4 +49,4 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f"hubdna.proof.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "proof") from None
+        raise MissingExtraError(str(error.name), "models" if name == "ReceiptCallback" else "proof") from None

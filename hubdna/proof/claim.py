@@ -21,6 +21,8 @@ MAX_STEPS, MAX_INTERVALS, MAX_SAMPLES, MAX_BATCH = 1_000_000, 20_000, 4_000_000,
 MAX_DRAWN = 10**9
 """Samples taken in all steps together: each is hashed by every verifier. ImageNet for 90 epochs takes 1.2 10^8."""
 MAX_FACTS, MAX_TEXT = 64, 200
+STORAGES = ("plain", "zstd", "bf16")
+"""How states are stored: `hubdna.proof.storage`."""
 
 Scalar = bool | int | float | str
 OPTIMISERS: dict[str, frozenset[str]] = {
@@ -51,6 +53,8 @@ class Recipe:
         schedule: one of `SCHEDULES`, with `schedule_settings`.
         seed: of the initial weights. Order of the data and dropout follow from it *and* from the author's key.
         config: what `Task.build_model` takes: at most 64 names with numbers, texts or truth values.
+        clip: largest norm of a step's gradient (`torch.nn.utils.clip_grad_norm_`); 0: gradients are taken as they are.
+        storage: of the states: `plain`, `zstd` (exact, compressed) or `bf16` (rounded differences, compressed).
     """
 
     steps: int
@@ -62,6 +66,8 @@ class Recipe:
     schedule_settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     config: Mapping[str, Scalar] = field(default_factory=dict)
+    clip: float = 0.0
+    storage: str = "plain"
 
     def __post_init__(self) -> None:
         _whole("steps", self.steps, 1, MAX_STEPS)
@@ -77,6 +83,10 @@ class Recipe:
             raise ReceiptError("recipe: settings give no lr (the learning rate)")
         _settings("schedule", self.schedule, self.schedule_settings, SCHEDULES)
         _facts("config", self.config)
+        if type(self.clip) not in (int, float) or not 0 <= self.clip <= 2**53:
+            raise ReceiptError(f"clip: expected a number of at least 0, found {str(self.clip)[:40]}")
+        if self.storage not in STORAGES:
+            raise ReceiptError(f"storage: {str(self.storage)[:40]!r} is not one of {', '.join(STORAGES)}")
 
     @property
     def n_intervals(self) -> int:

@@ -4,6 +4,7 @@
     samples.bin             32 bytes for each sample of the data: its digest
     chain.jsonl             one line a stored state, in order; each holds the digest of the line before
     states/00000.safetensors    weights and optimiser state after interval 0, 1, ...; the first is the start
+                            (00000.zst where the claim says that states are compressed)
     calibration.json        how far repetitions lie apart, measured by the author
     signature.json          the root over all of it, and the author's signature; its presence means: finished
 
@@ -89,9 +90,9 @@ class Receipt:
         return self.signature is not None
 
 
-def state_name(index: int) -> str:
+def state_name(index: int, storage: str = "plain") -> str:
     """Where a state is in the folder."""
-    return f"{STATES}/{index:05d}.safetensors"
+    return f"{STATES}/{index:05d}.{'safetensors' if storage == 'plain' else 'zst'}"
 
 
 def root_of(claim: Claim, head: str, calibration: bytes) -> bytes:
@@ -107,7 +108,7 @@ def open_receipt(folder: Path | str) -> Receipt:
     """
     folder = Path(folder)
     _only_known_files(folder)
-    claim = parse_claim(_json(folder, CLAIM))
+    claim = read_claim(folder)
     samples = np.frombuffer(read(folder, SAMPLES, claim.n_samples * N_BYTES), np.uint8)
     if samples.size != claim.n_samples * N_BYTES:
         raise ReceiptError(
@@ -117,7 +118,7 @@ def open_receipt(folder: Path | str) -> Receipt:
     if merkle_root([row.tobytes() for row in samples]).hex() != claim.data:
         raise ReceiptError(f"{SAMPLES}: its Merkle root is not the claim's")
     links = tuple(read_chain(folder, claim))
-    _only_known_states(folder, len(links))
+    _only_known_states(folder, len(links), claim.recipe.storage)
     if not (folder / SIGNATURE).exists():
         return Receipt(folder, claim, links, samples, {}, None, None)
     if len(links) != claim.recipe.n_intervals + 1:
@@ -129,6 +130,11 @@ def open_receipt(folder: Path | str) -> Receipt:
     if signed["root"] != root:
         raise ReceiptError(f"{SIGNATURE}: signs another root than that of these files")
     return Receipt(folder, claim, links, samples, parse_calibration(raw), root, signed["signature"])
+
+
+def read_claim(folder: Path) -> Claim:
+    """What was fixed before the first step. Raises ReceiptError."""
+    return parse_claim(_json(folder, CLAIM))
 
 
 def read_chain(folder: Path, claim: Claim) -> Iterator[Link]:
@@ -193,7 +199,7 @@ def parse_calibration(raw: bytes) -> dict[str, dict[str, float]]:
 def check_states(receipt: Receipt, links: Iterable[Link] | None = None) -> None:
     """Hash state files, all unless told which, against the chain. Raises ReceiptError."""
     for link in receipt.links if links is None else links:
-        name = state_name(link.index)
+        name = state_name(link.index, receipt.claim.recipe.storage)
         if file_digest(chunks(receipt.folder, name, MAX_STATE)).hex() != link.state:
             raise ReceiptError(f"{name}: its bytes are not those that the chain commits to")
 
@@ -274,8 +280,8 @@ def _only_known_files(folder: Path) -> None:
         raise ReceiptError(f"{folder}: expected a folder {STATES}, not a link")
 
 
-def _only_known_states(folder: Path, n: int) -> None:
-    expected = {state_name(index).partition("/")[2] for index in range(n)}
+def _only_known_states(folder: Path, n: int, storage: str) -> None:
+    expected = {state_name(index, storage).partition("/")[2] for index in range(n)}
     found = {entry.name for entry in os.scandir(folder / STATES)}
     if found != expected:
         name = sorted(found ^ expected)[0]

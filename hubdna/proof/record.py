@@ -8,14 +8,13 @@
     recorder.finish()
 
 The recorder builds model and optimiser from the recipe, sets the learning rate of each step, and says which samples are
-next. After every interval it writes the state (temporary file, fsync, rename) and then a link of the chain (a line,
-fsync), so each state is committed to before the next one exists. A training that was killed goes on with the same
-lines: what the chain does not hold yet is trained again.
+next. After every interval it hands a copy of the state to a thread of its own, which writes the state (temporary file,
+fsync, rename) and then a link of the chain (a line, fsync). A training that was killed goes on with the same lines:
+what the chain does not hold yet is trained again.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ import torch
 
 from hubdna.errors import ReceiptError
 from hubdna.proof.calibrate import N_CALIBRATED, Calibration, calibrate, too_noisy
+from hubdna.proof.chain import Chain
 from hubdna.proof.claim import Claim, Recipe
 from hubdna.proof.keys import public_of, sign
 from hubdna.proof.layout import (
@@ -35,31 +35,29 @@ from hubdna.proof.layout import (
     SAMPLES,
     SIGNATURE,
     STATES,
-    Link,
-    append_link,
     check_states,
     open_receipt,
+    read_claim,
     root_of,
     state_name,
     write,
 )
-from hubdna.proof.order import derive, order_digest
+from hubdna.proof.order import derive
 from hubdna.proof.replay import Bench, seed_interval, set_rate
 from hubdna.proof.start import initial, missing, read_weights
+from hubdna.proof.storage import KEYFRAME
 from hubdna.proof.task import Task
 from hubdna.proof.tensors import (
     State,
     build,
     build_optimizer,
     capture,
-    distances,
-    encode,
     restore,
     sample_digest,
     weights_root,
 )
 from hubdna.records import ReceiptParent
-from hubdna.roots import N_BYTES, canonical, file_digest, merkle_root
+from hubdna.roots import N_BYTES, canonical, merkle_root
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -73,6 +71,8 @@ class Recorder:
     Attributes:
         model: the recipe's, with its weights where the training stands; in training mode.
         optimizer: the recipe's, likewise.
+        claim: all that is fixed before the first step.
+        task, device: as given.
         step: training steps that are done; stored ones only, after a crash.
     """
 
@@ -101,7 +101,7 @@ class Recorder:
         Raises:
             ReceiptError: the folder holds something else, or a finished receipt.
         """
-        self.folder, self.key = Path(folder), key
+        self.folder, self.key, self.task, self.device = Path(folder), key, task, device
         samples = _digests(task)
         data = merkle_root([row.tobytes() for row in samples]).hex()
         weights = read_weights(parent[1]) if parent else None
@@ -115,7 +115,6 @@ class Recorder:
         self._bench.seen.update(range(len(task)))  # they were hashed just now
         self.model = build(task, recipe, recipe.seed, device)
         self.optimizer = build_optimizer(recipe, self.model)
-        self._links: list[Link] = []
         if (self.folder / CLAIM).exists():
             self._resume()
         else:
@@ -123,21 +122,35 @@ class Recorder:
 
     @property
     def step(self) -> int:
-        """Stored training steps."""
-        return self._links[-1].step
+        """Stored training steps; waits until all is on the disk."""
+        return self._chain.links()[-1].step
 
     def batches(self) -> Iterator[Batch]:
         """The batches that are still to be trained on; a state is stored when an interval is complete.
 
         Train exactly one optimiser step on each. Whoever leaves early can make a new Recorder and go on.
         """
-        recipe = self.claim.recipe
-        for index in range(len(self._links) - 1, recipe.n_intervals):
-            seed_interval(self.claim, index)
-            for step in recipe.interval(index):
-                set_rate(self.optimizer, self._bench.rates[step])
+        try:
+            for step in range(self.step, self.claim.recipe.steps):
+                self.before(step)
                 yield self._bench.batch(step)
-            self._store(capture(self.model, self.optimizer))
+                self.after(step)
+        finally:
+            self._chain.links()
+
+    def before(self, step: int) -> None:
+        """What a loop that draws its batches elsewhere must call before it trains a step (from 0)."""
+        if step % self.claim.recipe.every == 0:
+            seed_interval(self.claim, step // self.claim.recipe.every)
+        set_rate(self.optimizer, self._bench.rates[step])
+
+    def after(self, step: int) -> None:
+        """Likewise after the step: the state is stored when an interval is complete."""
+        if (step + 1) % self.claim.recipe.every == 0 or step + 1 == self.claim.recipe.steps:
+            state = capture(self.model, self.optimizer)
+            stored = self._chain.add(state, environment(self.device))
+            if stored is not state:
+                restore(stored, self.model, self.optimizer)
 
     def finish(self) -> Calibration:
         """Calibrate and sign.
@@ -161,7 +174,7 @@ class Recorder:
                 "reproducible (torch.use_deterministic_algorithms)?"
             )
         raw = canonical(found)
-        root = root_of(self.claim, self._links[-1].digest(), raw)
+        root = root_of(self.claim, receipt.links[-1].digest(), raw)
         write(self.folder, CALIBRATION, raw)
         write(self.folder, SIGNATURE, canonical({"root": root.hex(), "signature": sign(self.key, root)}))
         return found
@@ -171,49 +184,28 @@ class Recorder:
         begun = {STATES, SAMPLES, CHAIN, f"{SAMPLES}.tmp", f"{CLAIM}.tmp"}  # all that a crash in here can leave
         if strangers := {p.name for p in self.folder.iterdir()} - begun:
             raise ReceiptError(f"{self.folder}: expected a new folder, found {sorted(strangers)[0]!r} in it")
-        if strangers := {p.name for p in (self.folder / STATES).iterdir()} - {
-            "00000.safetensors",
-            "00000.safetensors.tmp",
-        }:
+        first = Path(state_name(0, self.claim.recipe.storage)).name
+        if strangers := {p.name for p in (self.folder / STATES).iterdir()} - {first, f"{first}.tmp"}:
             raise ReceiptError(f"{self.folder}/{STATES}: expected no states, found {sorted(strangers)[0]!r} in it")
         (self.folder / CHAIN).unlink(missing_ok=True)
         write(self.folder, SAMPLES, self._bench.samples.tobytes())
         restore(state, self.model, self.optimizer)
-        self._store(state)
+        self._chain = Chain(self.folder, self._bench)
+        self._chain.add(state, environment(self.device))
+        self._chain.links()
         write(self.folder, CLAIM, canonical(self.claim.to_json()))  # last: from here on it can be resumed
 
     def _resume(self) -> None:
-        _mend(self.folder)
-        receipt = open_receipt(self.folder)
-        if receipt.claim != self.claim:
+        if read_claim(self.folder) != self.claim:
             raise ReceiptError(f"{self.folder}: holds the receipt of another training (recipe, data, start or author)")
+        _mend(self.folder, self.claim)
+        receipt = open_receipt(self.folder)
         if receipt.finished:
             raise ReceiptError(f"{self.folder}: this receipt is finished")
-        check_states(receipt, receipt.links[-1:])
-        self._links = list(receipt.links)
-        self._last = self._bench.load(receipt, self._links[-1].index)
-        restore(self._last, self.model, self.optimizer)
-
-    def _store(self, state: State) -> None:
-        index, recipe = len(self._links), self.claim.recipe
-        raw = encode(state)
-        write(self.folder, state_name(index), raw)
-        steps = recipe.interval(index - 1) if index else range(0)
-        here = environment(self._bench.device)
-        said = next((link.environment for link in reversed(self._links) if link.environment), {})
-        link = Link(
-            index=index,
-            step=steps.stop if index else 0,
-            state=file_digest([raw]).hex(),
-            weights=weights_root(state.weights),
-            order=order_digest(self.claim, steps, self._bench.samples).hex(),
-            moved=distances(state, self._last)["l2"] if index else 0.0,
-            environment={} if said == here else here,
-            previous=self._links[-1].digest() if index else self.claim.digest().hex(),
-        )
-        append_link(self.folder, link)
-        self._links.append(link)
-        self._last = state
+        check_states(receipt, receipt.links[-KEYFRAME:])
+        last = self._bench.load(receipt, receipt.links[-1].index)
+        self._chain = Chain(self.folder, self._bench, receipt.links, last)
+        restore(last, self.model, self.optimizer)
 
 
 def environment(device: str) -> dict[str, str]:
@@ -230,13 +222,13 @@ def _digests(task: Task) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.frombuffer(raw, np.uint8).reshape(len(task), N_BYTES)
 
 
-def _mend(folder: Path) -> None:
+def _mend(folder: Path, claim: Claim) -> None:
     """Undo what a crash left half done: a cut line, a state without its link, temporary files."""
     chain = (folder / CHAIN).read_bytes()
     whole = chain[: chain.rfind(b"\n") + 1]
     if whole != chain:
         write(folder, CHAIN, whole)
-    known = {os.path.basename(state_name(index)) for index in range(whole.count(b"\n"))}  # noqa: PTH119
+    known = {Path(state_name(index, claim.recipe.storage)).name for index in range(whole.count(b"\n"))}
     for place in [*folder.glob("*.tmp"), *(folder / STATES).iterdir()]:
         if place.name not in known:
             place.unlink()

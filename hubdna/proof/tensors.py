@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -30,10 +29,12 @@ KEPT = {
     "AdamW": {"step", "exp_avg", "exp_avg_sq"},
 }
 """What each optimiser keeps for a parameter; all of it or nothing."""
+ALL_KEPT = frozenset().union(*KEPT.values())
 HEADER = 400
 """Bytes of a header for each tensor, generously."""
 
 Shape = tuple[torch.dtype, tuple[int, ...]]
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ class Form:
         sizes = [dtype.itemsize * math.prod(shape) for dtype, shape in self.weights.values()]
         kept = [3 * (8 + 8 * math.prod(shape)) for _, shape in self.parameters.values()]
         return sum(sizes) + sum(kept) + HEADER * (len(sizes) + 3 * len(kept) + 10)
+
+    def tensor(self, name: str) -> Shape | None:
+        """What a tensor of this name in a file must be; None: no such tensor."""
+        kind, _, rest = name.partition(".")
+        if kind == "w":
+            return self.weights.get(rest)
+        key, _, parameter = rest.partition(".")
+        known = self.parameters.get(parameter) if kind == "o" and key in ALL_KEPT else None
+        return (torch.float32, ()) if known and key == "step" else known
 
 
 def form_of(task: Task, recipe: Recipe) -> Form:
@@ -121,20 +131,34 @@ def restore(state: State, model: torch.nn.Module, optimizer: torch.optim.Optimiz
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def encode(state: State) -> bytes:
-    """A state file."""
-    tensors = {f"w.{name}": t for name, t in state.weights.items()} | {f"o.{n}": t for n, t in state.optimizer.items()}
+def named(state: State) -> Tensors:
+    """A state's tensors under the names that they have in a file."""
+    return {f"w.{name}": t for name, t in state.weights.items()} | {f"o.{n}": t for n, t in state.optimizer.items()}
+
+
+def unnamed(tensors: Mapping[str, torch.Tensor], buffers: frozenset[str]) -> State:
+    """The state whose tensors have these names in a file; others are left out."""
+    weights, kept = ({n[2:]: t for n, t in tensors.items() if n.startswith(kind)} for kind in ("w.", "o."))
+    return State(weights, kept, buffers)
+
+
+def encode(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Safetensors."""
     return save({name: t.contiguous() for name, t in tensors.items()})
 
 
-def decode(raw: bytes, form: Form, recipe: Recipe, where: str) -> State:
-    """Read a state file and check it against its form. Raises ReceiptError."""
+def decode(raw: bytes, where: str) -> Tensors:
+    """Read safetensors. Raises ReceiptError."""
     try:
-        found = load(raw)
+        return load(raw)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ReceiptError(f"{where}: not safetensors, and nothing else is read: {str(error)[:80]}") from None
-    weights = {name[2:]: t for name, t in found.items() if name.startswith("w.")}
-    kept = {name[2:]: t for name, t in found.items() if name.startswith("o.")}
+
+
+def checked(found: Tensors, form: Form, recipe: Recipe, where: str) -> State:
+    """A state, when it has the form that it must have. Raises ReceiptError."""
+    state = unnamed(found, form.buffers)
+    weights, kept = state.weights, state.optimizer
     if len(weights) + len(kept) != len(found) or weights.keys() != form.weights.keys():
         raise ReceiptError(f"{where}: its weights are not those of the task's model")
     for name, tensor in weights.items():
@@ -144,7 +168,7 @@ def decode(raw: bytes, form: Form, recipe: Recipe, where: str) -> State:
     for name, tensor in found.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ReceiptError(f"{where}: {name[:80]} holds numbers that are not finite")
-    return State(weights, kept, form.buffers)
+    return state
 
 
 def _check_kept(kept: Mapping[str, torch.Tensor], form: Form, recipe: Recipe, where: str) -> None:
@@ -185,6 +209,12 @@ def sample_digest(sample: Batch) -> bytes:
 def norm(weights: Mapping[str, torch.Tensor]) -> float:
     """Euclidean norm over all floating-point weights."""
     return math.sqrt(sum(float(t.double().square().sum()) for t in weights.values() if t.is_floating_point()))
+
+
+def moved(a: State, b: State) -> float:
+    """The l2 distance of `distances`, alone."""
+    pairs = [(a.weights[n], b.weights[n]) for n in a.weights if n not in a.buffers and a.weights[n].is_floating_point()]
+    return math.sqrt(sum(float((x.double() - y.double()).square().sum()) for x, y in pairs))
 
 
 def distances(a: State, b: State) -> dict[str, float]:
@@ -260,23 +290,3 @@ def counters_equal(a: State, b: State) -> bool:
 
     x, y = counters(a), counters(b)
     return x.keys() == y.keys() and all(bool(torch.equal(x[n], y[n])) for n in x)
-
-
-def rates(recipe: Recipe) -> list[float]:
-    """The learning rate of every step, from torch's own scheduler. Raises ReceiptError."""
-    if recipe.schedule == "constant":
-        return [float(recipe.settings["lr"])] * recipe.steps
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=recipe.settings["lr"])
-    try:
-        kind: Any = getattr(torch.optim.lr_scheduler, recipe.schedule)
-        schedule = kind(optimizer, **recipe.schedule_settings)
-        found = []
-        for _ in range(recipe.steps):
-            found.append(float(optimizer.param_groups[0]["lr"]))
-            optimizer.step()
-            schedule.step()
-    except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise ReceiptError(f"recipe: {recipe.schedule}: {str(error)[:120]}") from None
-    if not all(0 <= rate < math.inf for rate in found):
-        raise ReceiptError(f"recipe: {recipe.schedule} gives learning rates below 0 or beyond all numbers")
-    return found

@@ -25,7 +25,7 @@ from hubdna.proof.layout import (
 )
 from hubdna.proof.order import order_digest
 from hubdna.proof.replay import Bench
-from hubdna.proof.tensors import METRICS, State, distances, encode, weights_root
+from hubdna.proof.tensors import METRICS, State, distances, encode, named, weights_root
 from hubdna.roots import canonical, file_digest
 
 MLP = example("digits-mlp")
@@ -45,7 +45,7 @@ def train(recorder: Recorder, steps: int | None = None) -> None:
         if done == steps:
             return
         recorder.optimizer.zero_grad()
-        recorder._bench.task.loss(recorder.model, batch).backward()
+        recorder.task.loss(recorder.model, batch).backward()
         recorder.optimizer.step()
 
 
@@ -82,8 +82,8 @@ def forge(folder: Path, like: Receipt, states: Sequence[State | bytes], key: obj
     write(folder, SAMPLES, samples.tobytes())
     previous, before = claim.digest().hex(), None
     for index, state in enumerate(states):
-        raw = state if isinstance(state, bytes) else encode(state)
-        write(folder, state_name(index), raw)
+        raw = state if isinstance(state, bytes) else encode(named(state))
+        write(folder, state_name(index, claim.recipe.storage), raw)
         steps = claim.recipe.interval(index - 1) if index else range(0)
         known = isinstance(state, State)
         link = Link(

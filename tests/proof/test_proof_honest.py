@@ -45,7 +45,7 @@ def test_adamw_with_dropout_and_batch_norm_is_consistent_after_a_crash(tmp_path:
 
     whole = Recorder(tmp_path / "whole", task, ADAM, key)
     bench.train(whole)
-    roots = [[link.weights for link in r] for r in (again._links, whole._links)]
+    roots = [[link.weights for link in r] for r in (again._chain.links(), whole._chain.links())]
     assert roots[0] == roots[1], "a resumed training is the one that was never interrupted"
 
 
