@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -13,11 +13,16 @@ from hubdna.config import Config, read_config
 from hubdna.errors import CardError, FormatError, HubdnaError, SourceError
 from hubdna.inquiry import Inquiry
 from hubdna.models import Loader
-from hubdna.records import Audit, Claim, Dna, ModelRef, ReadLevel, Skipped, Snapshot
+from hubdna.records import Audit, Claim, Dna, ModelRef, ReadLevel, ReceiptGlance, Skipped, Snapshot
 from hubdna.rules import RULES
 from hubdna.search import MIN_CANDIDATES, nearest
 from hubdna.seed import foundations, open_index, provenance
 from hubdna.store import IndexDir
+
+RECEIPT = "receipt"
+"""Folder of a repository in which its training receipt is looked for."""
+Glance = Callable[[Callable[[str, int], bytes]], ReceiptGlance]
+"""A look at a receipt through a reader of its files: (name, n) -> the first n bytes. Raises HubdnaError."""
 
 
 def audit(
@@ -28,6 +33,7 @@ def audit(
     endpoint: str | None = None,
     token: str | None = None,
     online: bool = False,
+    glance: Glance | None = None,
 ) -> list[Audit]:
     """Do cards say what the weights show? Twin of `hubdna audit`, one Audit for each model.
 
@@ -39,6 +45,7 @@ def audit(
         endpoint: base address of the Hub (default: `HF_ENDPOINT`).
         token: access token (default: the one you are logged in with).
         online: whether an audit of a folder may ask the Hub.
+        glance: `hubdna.proof.glance`, to have training receipts looked at; None: they are not.
 
     Raises:
         HubdnaError: the index is missing or damaged, or the configuration is wrong. What could not be done for one
@@ -48,7 +55,12 @@ def audit(
     settings = config if isinstance(config, Config) else Config() if config is None else read_config(Path(config))
     with open_index(settings.index if index is None else Path(index)) as store:
         auditor = Auditor(
-            store, Loader(endpoint, token, read), frozenset(foundations()), config=settings, online=online
+            store,
+            Loader(endpoint, token, read),
+            frozenset(foundations()),
+            config=settings,
+            online=online,
+            glance=glance,
         )
         return list(auditor.audit(models))
 
@@ -65,6 +77,7 @@ class Auditor:
         config: which rules speak, how loudly, and what is ignored.
         online: whether an audit of local files may ask the Hub, for declared bases and for rows that a published index
             does not hold. Without it nothing about them leaves the machine.
+        glance: looks at a training receipt (`hubdna.proof.glance`); None: receipts are not looked at.
     """
 
     index: IndexDir
@@ -73,6 +86,7 @@ class Auditor:
     k: int = 10
     config: Config = field(default_factory=Config)
     online: bool = False
+    glance: Glance | None = None
     _inquiry: Inquiry = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,14 +109,15 @@ class Auditor:
         skipped: list[Skipped] = []
         snapshot, dna, unread = self._load(ref, skipped)
         card, claim = self._claim(snapshot, skipped)
+        receipt = self._receipt(snapshot)
         rows = self._inquiry.rows(ref)
         related = nearest(dna, self.index, MIN_CANDIDATES, rows, MIN_CANDIDATES) if dna else []
         if ref.is_local and card is None:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
-            return Audit(snapshot.ref, claim, tuple(related[: self.k]), (), None, tuple(skipped))
+            return Audit(snapshot.ref, claim, tuple(related[: self.k]), (), None, tuple(skipped), (), receipt)
         case = self._inquiry.case(snapshot, dna, claim, card, related, unread, rows)
         findings = tuple(f for rule in RULES.values() for f in rule(case))
-        return Audit(snapshot.ref, claim, tuple(related[: self.k]), findings, None, tuple(skipped))
+        return Audit(snapshot.ref, claim, tuple(related[: self.k]), findings, None, tuple(skipped), (), receipt)
 
     def _load(self, ref: ModelRef, skipped: list[Skipped]) -> tuple[Snapshot, Dna | None, str | None]:
         """The model; where its weights are none that can be tested, its card may be audited all the same."""
@@ -113,6 +128,16 @@ class Auditor:
                 skipped.append(Skipped(str(ref), str(error)))
             return self.loader.open(ref)[0], None, str(error)
         return model.snapshot, model.dna, None
+
+    def _receipt(self, snapshot: Snapshot) -> ReceiptGlance | None:
+        """What a training receipt beside the model says, when it has one; no state of it is read."""
+        if self.glance is None or f"{RECEIPT}/claim.json" not in snapshot.files:
+            return None
+        reader = self.loader.reader(snapshot.ref)
+        try:
+            return self.glance(lambda name, n: reader.read(f"{RECEIPT}/{name}", 0, n))
+        except HubdnaError as error:
+            return ReceiptGlance(f"not looked at: {error}")
 
     def _claim(self, snapshot: Snapshot, skipped: list[Skipped]) -> tuple[str | None, Claim]:
         """The README's claim with lines; the listing's when the README cannot be read."""

@@ -94,6 +94,10 @@ class Loader:
         snapshot = self.hub.snapshot(ref)
         return snapshot, self.hub.reader(snapshot.ref)
 
+    def reader(self, ref: ModelRef) -> ByteReader:
+        """Bytes of a model's files, one by one; of a folder or of a commit of the Hub."""
+        return LocalReader(Path(ref.repo_id)) if ref.is_local else self.hub.reader(ref)
+
     def tensors(self, ref: ModelRef) -> tuple[ByteReader, list[Tensor]]:
         """All tensors of a model that hold weights, quantised groups composed. Raises HubdnaError."""
         snapshot, reader = self.open(ref)

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from hubdna.cli import audit, bot, compare, crawl, demo, dna, index, lineage, localhub, prove, rules, search
+from hubdna.cli import audit, bot, compare, crawl, demo, dna, index, lineage, localhub, prove, prove_hub, rules, search
 from hubdna.cli.options import version
 from hubdna.errors import HubdnaError, NotFoundError, UsageError
 
@@ -33,6 +33,8 @@ app.command("search", epilog=search.EXAMPLES)(search.search)
 app.command("lineage", epilog=lineage.EXAMPLES)(lineage.lineage)
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.add_typer(bot.app, name="bot")
+prove.app.command("push", epilog=prove_hub.PUSH)(prove_hub.push)
+prove.app.command("pull", epilog=prove_hub.PULL)(prove_hub.pull)
 app.add_typer(prove.app, name="prove")
 app.command("rules", epilog=rules.EXAMPLES)(rules.rules)
 app.command("localhub", epilog=localhub.EXAMPLES)(localhub.localhub)

@@ -71,6 +71,7 @@ def audit(
     from hubdna.cli.configs import configured
     from hubdna.cli.reports import writer
     from hubdna.models import Loader
+    from hubdna.proof import glance
     from hubdna.records import ModelRef
     from hubdna.report import text
     from hubdna.seed import describe, foundations, open_index, today
@@ -84,7 +85,7 @@ def audit(
     pictures: list[Painting] = []
     written = writer(format, lambda: loader.hub.endpoint, pictures)
     with open_index(index or settings.index) as store:
-        auditor = Auditor(store, loader, frozenset(foundations()), config=settings, online=online)
+        auditor = Auditor(store, loader, frozenset(foundations()), config=settings, online=online, glance=glance)
         done: list[Audit] = []
         for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):
             if painter:

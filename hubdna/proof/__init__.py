@@ -25,6 +25,7 @@ from hubdna.errors import MissingExtraError
 if TYPE_CHECKING:
     from hubdna.proof.claim import Recipe
     from hubdna.proof.examples import example
+    from hubdna.proof.first_look import glance
     from hubdna.proof.keys import create_key, load_key
     from hubdna.proof.layout import Receipt, open_receipt
     from hubdna.proof.record import Recorder
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from hubdna.proof.verification import verify
 
 __all__ = [
-    "Receipt", "ReceiptCallback", "Recipe", "Recorder", "Task", "create_key", "example", "load_key", "open_receipt",
-    "verify",
+    "Receipt", "ReceiptCallback", "Recipe", "Recorder", "Task", "create_key", "example", "glance", "load_key",
+    "open_receipt", "verify",
 ]  # fmt: skip
 
 _HOMES = {
     "Receipt": "layout", "ReceiptCallback": "trainer", "Recipe": "claim", "Recorder": "record", "Task": "task",
-    "create_key": "keys", "example": "examples", "load_key": "keys", "open_receipt": "layout", "verify": "verification",
+    "create_key": "keys", "example": "examples", "glance": "first_look", "load_key": "keys",
+    "open_receipt": "layout", "verify": "verification",
 }  # fmt: skip
 
 

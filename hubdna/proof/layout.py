@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,12 @@ def root_of(claim: Claim, head: str, calibration: bytes) -> bytes:
     return digest("receipt", claim.digest(), bytes.fromhex(head), digest("calibration", calibration))
 
 
-def open_receipt(folder: Path | str) -> Receipt:
+def open_receipt(folder: Path | str, *, states: bool = True) -> Receipt:
     """Read a receipt's small files, and check that they belong together.
+
+    Args:
+        folder: the receipt.
+        states: whether its state files have to be there; a receipt that is still on its way has none yet.
 
     Raises:
         ReceiptError: something is absent, too large, not in its form, or not what the rest commits to.
@@ -118,9 +122,15 @@ def open_receipt(folder: Path | str) -> Receipt:
     if merkle_root([row.tobytes() for row in samples]).hex() != claim.data:
         raise ReceiptError(f"{SAMPLES}: its Merkle root is not the claim's")
     links = tuple(read_chain(folder, claim))
-    _only_known_states(folder, len(links), claim.recipe.storage)
+    if states:
+        _only_known_states(folder, len(links), claim.recipe.storage)
     if not (folder / SIGNATURE).exists():
         return Receipt(folder, claim, links, samples, {}, None, None)
+    return Receipt(folder, claim, links, samples, *read_signature(folder, claim, links))
+
+
+def read_signature(folder: Path, claim: Claim, links: Sequence[Link]) -> tuple[dict[str, dict[str, float]], str, str]:
+    """Calibration, root and signature; whether the author's key made it is not checked. Raises ReceiptError."""
     if len(links) != claim.recipe.n_intervals + 1:
         raise ReceiptError(f"{CHAIN}: expected {claim.recipe.n_intervals + 1} states, found {len(links)}")
     signed, raw = _json(folder, SIGNATURE), read(folder, CALIBRATION, MAX_JSON)
@@ -129,7 +139,7 @@ def open_receipt(folder: Path | str) -> Receipt:
         raise ReceiptError(f"{SIGNATURE}: expected root and signature, hexadecimal")
     if signed["root"] != root:
         raise ReceiptError(f"{SIGNATURE}: signs another root than that of these files")
-    return Receipt(folder, claim, links, samples, parse_calibration(raw), root, signed["signature"])
+    return parse_calibration(raw), root, signed["signature"]
 
 
 def read_claim(folder: Path) -> Claim:

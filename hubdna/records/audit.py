@@ -7,6 +7,7 @@ from typing import Literal
 
 from hubdna.records.evidence import Match
 from hubdna.records.models import ModelRef, Skipped
+from hubdna.records.receipts import ReceiptGlance
 
 Severity = Literal["error", "warning", "info"]
 
@@ -127,7 +128,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Everything an audit of one model said."""
+    """Everything an audit of one model said.
+
+    `receipt` is what its training receipt says at a glance; None where it has none or nobody looked.
+    """
 
     ref: ModelRef
     claim: Claim
@@ -136,3 +140,4 @@ class Audit:
     provenance: Provenance | None
     skipped: tuple[Skipped, ...] = field(default=())
     ignored: tuple[Ignored, ...] = ()
+    receipt: ReceiptGlance | None = None

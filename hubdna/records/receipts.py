@@ -49,6 +49,28 @@ class ReceiptParent:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptGlance:
+    """What the small files of a receipt say, and who signed that. Nothing was trained again, no state was looked at.
+
+    Attributes:
+        problem: why it is no sound receipt, or None: claim, chain and signature fit together.
+        author: hexadecimal Ed25519 public key that signed all of it; "" with a problem, like the texts below.
+        root: hexadecimal SHA-256 that the author signed.
+        parent: None: said to be trained from an initialiser.
+        weights: root over the last state's tensors, as the chain says.
+        steps: training steps claimed.
+    """
+
+    problem: str | None = None
+    author: str = ""
+    root: str = ""
+    task: str = ""
+    parent: ReceiptParent | None = None
+    weights: str = ""
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptReport:
     """The outcome of a verification.
 

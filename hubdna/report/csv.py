@@ -14,11 +14,12 @@ from typing import Any
 
 from hubdna.records import Audit, Finding, Ignored, Skipped
 from hubdna.report.text import clean
+from hubdna.report.wording import receipt
 
 COLUMNS = (
     "model", "sha", "outcome", "rule", "severity", "line", "message", "evidence", "suggestion", "base_models",
     "license", "index_digest", "n_models", "scheme", "version", "date", "configuration",
-    "ignored_because", "ignored_until",
+    "ignored_because", "ignored_until", "receipt",
 )  # fmt: skip
 """`outcome` is `finding`, `ignored`, `clean` or `skipped`."""
 
@@ -72,7 +73,7 @@ def _skipped(one: Skipped) -> dict[str, Any]:
 def _common(audit: Audit) -> dict[str, Any]:
     made, claim = audit.provenance, audit.claim
     row: dict[str, Any] = {"model": str(audit.ref), "sha": audit.ref.sha, "license": claim.license}
-    row |= {"base_models": "; ".join(claim.base_models)}
+    row |= {"base_models": "; ".join(claim.base_models), "receipt": audit.receipt and receipt(audit.receipt)}
     if made is not None:
         row |= {"index_digest": made.index_digest, "n_models": made.n_models, "scheme": made.scheme}
         row |= {"version": made.version, "date": made.date, "configuration": "; ".join(made.configuration)}

@@ -20,7 +20,7 @@ from hubdna.errors import MissingExtraError
 from hubdna.records import Audit, Finding, Ignored, Match, ModelRef, Provenance
 from hubdna.report.places import PUBLIC_HUB, card_path, hub_address, purl, quote
 from hubdna.report.text import clean, skipped
-from hubdna.report.wording import evidence_lines
+from hubdna.report.wording import evidence_lines, receipt
 
 try:
     from cyclonedx.model.bom import Bom
@@ -125,6 +125,8 @@ def _properties(audit: Audit) -> Iterator[dict[str, str]]:
         yield from _found(f"ignored:{n}", aside.finding)
         yield from _set_aside(f"ignored:{n}", aside)
     yield from (_property("skipped", skipped(one)) for one in audit.skipped)
+    if audit.receipt:
+        yield _property("receipt", receipt(audit.receipt))
 
 
 def _relative(match: Match) -> Iterator[dict[str, str]]:

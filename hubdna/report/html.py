@@ -14,7 +14,7 @@ from hubdna.report.html_page import esc, facts, name, page, table
 from hubdna.report.html_style import DEFINITIONS
 from hubdna.report.painting import painting, unmet
 from hubdna.report.text import clean, cost, count, direction, headline, ignored, skipped
-from hubdna.report.wording import evidence_lines, explain
+from hubdna.report.wording import evidence_lines, explain, receipt
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -80,6 +80,8 @@ def _section(at: str, audit: Audit, picture: Painting) -> Iterator[str]:
         yield "<h3>Findings</h3>"
         yield _findings(audit) if audit.findings else f"<p>{_nothing(audit)}</p>"
         yield from (f'<p class="soft">Ignored: {esc(ignored(one))}</p>' for one in audit.ignored)
+        if audit.receipt:
+            yield f"<h3>Training receipt</h3><p>{esc(_capital(receipt(audit.receipt)))}.</p>"
         yield "<h3>Ancestry painting</h3>"
         yield painting(picture, _links(at, audit.matches, picture))
         yield from _graph(at, audit, picture)

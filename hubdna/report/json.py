@@ -24,7 +24,7 @@ from hubdna.records import (
     Skipped,
     Verdict,
 )  # fmt: skip
-from hubdna.report.wording import explain, remark
+from hubdna.report.wording import explain, receipt, remark
 
 
 def dna(result: Dna) -> str:
@@ -95,6 +95,7 @@ def _audit(audit: Audit) -> dict[str, Any]:
         "findings": [_finding(f) for f in audit.findings],
         "ignored": [{**_finding(i.finding), "reason": i.reason, "until": i.until} for i in audit.ignored],
         "skipped": [asdict(s) for s in audit.skipped],
+        "receipt": None if audit.receipt is None else asdict(audit.receipt) | {"says": receipt(audit.receipt)},
         "provenance": None if audit.provenance is None else asdict(audit.provenance),
     }
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from hubdna.records import Audit, Finding, Provenance
 from hubdna.report.text import clean, count, headline, ignored, skipped
+from hubdna.report.wording import receipt
 
 MAX_MATCHES = 5
 """Relatives listed for a model; a comment is no table."""
@@ -81,6 +82,8 @@ def _section(audit: Audit) -> Iterator[str]:
         yield from (f"- {code(m.ref)}: {prose(headline(m.verdict))}" for m in audit.matches[:MAX_MATCHES])
         more = len(audit.matches) - MAX_MATCHES
         yield from ([f"- and {more} more", ""] if more > 0 else [""])
+    if audit.receipt:
+        yield from (f"Receipt: {prose(receipt(audit.receipt))}.", "")
     if audit.ref.sha:
         yield from (f"Read at commit {code(audit.ref.sha)}.", "")
 

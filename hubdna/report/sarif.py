@@ -15,10 +15,11 @@ from dataclasses import asdict
 from typing import Any
 
 from hubdna import __version__
-from hubdna.records import Audit, Finding, Ignored, ModelRef, Provenance, Skipped
+from hubdna.records import Audit, Finding, Ignored, ModelRef, Provenance, ReceiptGlance, Skipped
 from hubdna.report.patches import replacements
 from hubdna.report.places import PUBLIC_HUB, card_path, hub_address, quote
 from hubdna.report.text import clean, skipped
+from hubdna.report.wording import receipt
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -135,6 +136,7 @@ def _invocation(done: list[Audit]) -> dict[str, Any]:
     """What could not be done; the run was a success when every model was read."""
     unread = any(one.subject == str(audit.ref) for audit in done for one in audit.skipped)
     said = [_notification(audit.ref, one) for audit in done for one in audit.skipped]
+    said += [_receipt(audit.ref, audit.receipt) for audit in done if audit.receipt]
     return {"executionSuccessful": not unread, "toolExecutionNotifications": said}
 
 
@@ -151,6 +153,12 @@ def _switched_off(done: list[Audit], ids: list[str]) -> dict[str, Any]:
 def _notification(ref: ModelRef, one: Skipped) -> dict[str, Any]:
     level = "error" if one.subject == str(ref) else "warning"
     return {"level": level, "message": message(skipped(one)), "locations": [{"logicalLocations": [_model(ref)]}]}
+
+
+def _receipt(ref: ModelRef, seen: ReceiptGlance) -> dict[str, Any]:
+    """What a training receipt says, as a note of the tool: it is no finding."""
+    places = [{"logicalLocations": [_model(ref)]}]
+    return {"level": "note", "message": message(f"{ref}: {receipt(seen)}"), "locations": places}
 
 
 def _commits(done: list[Audit], hub: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hubdna.records import Audit, Comparison, Dna, Finding, Ignored, IndexInfo, Match, ModelRef, Skipped, Verdict
-from hubdna.report.wording import explain, p_value
+from hubdna.report.wording import explain, p_value, receipt
 
 _COLOURS = {
     "identical": "bold magenta", "common": "bold green", "no-evidence": "cyan", "undecided": "yellow",
@@ -165,6 +165,7 @@ def _audit(audit: Audit) -> RenderableType:
     lines: list[RenderableType] = [Text(clean(audit.ref), "bold")]
     lines += [Text(f"  skipped: {skipped(s)}", "yellow") for s in audit.skipped]
     lines += [_finding(f) for f in audit.findings]
+    lines += [Text(f"  receipt: {clean(receipt(audit.receipt))}", "dim")] if audit.receipt else []
     lines += [Text(f"  ignored: {ignored(i)}", "dim") for i in audit.ignored]
     if not audit.findings and not audit.skipped and not audit.ignored:
         lines.append(Text("  nothing to report", "green"))

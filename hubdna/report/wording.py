@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hubdna.evidence.agreement import calibration
-from hubdna.records import Bucket, Evidence, Match, Mixture, Verdict
+from hubdna.records import Bucket, Evidence, Match, Mixture, ReceiptGlance, Verdict
 
 SHOWN_LOG10_P = -6.0
 """Tests beside the plain one are told when they found something."""
@@ -27,6 +27,18 @@ def remark(mixture: Mixture) -> str:
             " a parent may be missing, or layers were trained on"
         )
     return f"{share} of its changed weights are explained by no model of this index: a parent may be missing"
+
+
+def receipt(seen: ReceiptGlance) -> str:
+    """What is told of a training receipt that was only looked at: who says what, and what nobody has checked."""
+    if seen.problem:
+        return f"a training receipt that cannot be used: {seen.problem}"
+    start = f"{seen.parent.repo_id}, weights of root {seen.parent.root}," if seen.parent else "an initialiser"
+    return (
+        f"a training receipt, signed by the key {seen.author}, says that {seen.steps} steps led from {start} to "
+        f"weights of root {seen.weights}; only its claim, chain and signature were read: it was neither replayed nor "
+        "compared with this model's weights here"
+    )
 
 
 def p_value(log10_p: float | None) -> str:

@@ -49,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     Rule(r"(rng_state|random_state)s?[^/]*\.(pth|pt|pkl)", "none", "state of random numbers"),
     Rule(r"(grad_)?scaler\.(pt|pth|bin)", "none", "state of loss scaling"),
     Rule(r"[^/]*(zero_pp_rank|optim_states|model_states)[^/]*\.pt|[^/]*\.distcp", "none", "part of a training state"),
+    Rule(r"receipt/(states/[^/]*|samples\.bin)", "none", "part of a training receipt"),
     Rule(rf"(checkpoint|global_step|epoch|step)[-_]?\d+/.*\.{_WEIGHTS}", "none", "an intermediate checkpoint"),
     Rule(r"(mp_rank|tp_rank|iter)_\d+(_\d+)?/.*\.pt", "none", "model-parallel slices: only whole tensors are read"),
     Rule(r"consolidated\.\d\d\.pth", "none", "a model-parallel slice: only whole tensors are read",

@@ -10,6 +10,8 @@ from hubdna.records import (
     Match,
     ModelRef,
     Provenance,
+    ReceiptGlance,
+    ReceiptParent,
     Skipped,
     Verdict,
 )
@@ -48,4 +50,5 @@ def hostile(text: str) -> Audit:
         MADE,
         (Skipped(f"{ref}/README.md", text),),
         (Ignored(found, text, "2027-01-31"),),
+        ReceiptGlance(None, text, text, text, ReceiptParent(text, text, text), text, 40),
     )
