@@ -85,12 +85,13 @@ def families(
     asked = [e for name in names if (e := index.get(name)) is not None]
     done: set[int] = set()
     for entry in asked if names else index.entries():
-        first = index.copies(entry)[0]
-        if first.id in done:
+        if entry.id in done:  # a thousand copies are looked up once, not a thousand times
             continue
+        first = index.copies(entry)[0]
         kin = _gather(first, index, reader, progress)
-        done |= {e.id for e in kin.entries}
-        copies = {e.ref: tuple(c.ref for c in index.copies(e)[1:]) for e in kin.entries}
+        groups = {e.ref: index.copies(e) for e in kin.entries}
+        done |= {e.id for group in groups.values() for e in group}
+        copies = {ref: tuple(c.ref for c in group[1:]) for ref, group in groups.items()}
         if len(kin.entries) > 1 or asked or copies[first.ref]:
             yield family(kin, copies, remarks)
 
@@ -226,11 +227,12 @@ def _older(parent: Entry, child: Entry) -> int:
 
 
 def _said(parent: Entry, child: Entry) -> tuple[str, ...]:
-    """What dates and the child's card say."""
+    """What dates and the two cards say."""
     words = {1: "published later", -1: "published earlier", 0: ""}[_older(parent, child)]
     said = [words] if words else []
-    if parent.ref.repo_id in child.claim.base_models:
-        said.append("declared on its card")
+    declared = parent.ref.repo_id in child.claim.base_models, child.ref.repo_id in parent.claim.base_models
+    cards = {(True, False): "declared on its card", (False, True): "the other's card declares it as the base"}
+    said += [cards[declared]] if declared in cards else ["each is declared on the other's card"] * all(declared)
     return tuple(said)
 
 

@@ -45,10 +45,12 @@ def open_index(path: Path | None) -> IndexDir:
 
 def describe(index: IndexDir) -> str:
     """One line for people: where was looked, and how little that may be."""
-    n = sum(1 for _ in index.entries())
+    n_genes = [e.n_genes for e in index.entries()]
+    n, mute = len(n_genes), n_genes.count(0)
+    count = f"{n} model{'' if n == 1 else 's'}" + (f", {mute} of which nothing can be tested" if mute else "")
     if index.path == seed_dir():
-        return f"the shipped seed index ({n} models: a sample to try hubdna with; build your own with `hubdna crawl`)"
-    return f"{index.path} ({n} models)"
+        return f"the shipped seed index ({count}: a sample to try hubdna with; build your own with `hubdna crawl`)"
+    return f"{index.path} ({count})"
 
 
 def provenance(index: IndexDir) -> Provenance:

@@ -120,6 +120,16 @@ def test_copies_of_one_model_are_one_member(shelf: Shelf) -> None:
     assert family.members == (first,) == (family.copies[0][0],)
 
 
+def test_copies_of_one_model_are_looked_up_once(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look-up gives all of them: one for every copy would cost the square of their number."""
+    dna = shelf.dna(net(0))
+    for i in range(60):
+        shelf.put(f"c/{i:02d}", dna)
+    asked, ask = [], shelf.index.copies
+    monkeypatch.setattr(shelf.index, "copies", lambda entry: asked.append(entry) or ask(entry))
+    assert len(shelf.families()) == 1 and len(asked) < 10
+
+
 def test_sixty_copies_hide_no_child(shelf: Shelf) -> None:
     dna = shelf.dna(net(0))
     for i in range(60):
@@ -167,7 +177,23 @@ def test_bases_declared_in_a_circle_prove_nothing(shelf: Shelf) -> None:
     shelf.put("a/one", net(0), base="b/two")
     shelf.put("b/two", tuned(net(0), 0.1, 1), base="a/one")
     (family,) = shelf.families()
-    assert [e.certainty for e in family.edges] == ["none"]
+    (edge,) = family.edges
+    assert edge.certainty == "none" and edge.because == ("each is declared on the other's card",)
+
+
+def test_a_declaration_against_the_edge_is_told_as_such(shelf: Shelf) -> None:
+    shelf.put("z/base", net(0), base="a/cast")
+    shelf.put("a/cast", cast(net(0)))
+    (edge,) = shelf.families()[0].edges
+    assert told(edge) == ("z/base", "a/cast", "certain")
+    assert edge.because[-1] == "the other's card declares it as the base"
+
+
+def test_a_model_that_declares_itself_has_no_edge(shelf: Shelf) -> None:
+    shelf.put("a/one", net(0), base="a/one")
+    assert shelf.families() == []
+    (family,) = shelf.families("a/one")
+    assert family.edges == ()
 
 
 def test_dates_and_a_card_alone_make_no_direction(shelf: Shelf) -> None:

@@ -19,7 +19,7 @@ from hubdna.hub import Hub
 from hubdna.inquiry import Inquiry
 from hubdna.localhub import LocalHub
 from hubdna.models import Loader
-from hubdna.records import Claim, ModelRef, Snapshot
+from hubdna.records import Claim, ModelRef, Skipped, Snapshot
 from hubdna.report import json, text
 from hubdna.search import nearest
 from hubdna.store import IndexDir
@@ -122,10 +122,19 @@ def test_reports_say_how_many_identical_copies_there_are(index: IndexDir) -> Non
     dna = index.dna(index.get(CHILD))
     found = nearest(dna, index, 2)
     console = Console(width=120, record=True, file=StringIO())
-    console.print(text.matches(dna.ref, found, "somewhere"))
+    console.print(text.matches(dna, found, "somewhere"))
     assert console.export_text().count("and 1 identical copy") == 1
     (first, second) = loads(json.matches(dna.ref, found, "somewhere", 16))["matches"]
     assert first["copies"] == ["mirrorhub/fast-code-lm"] and second["copies"] == []
+
+
+def test_a_model_of_which_nothing_can_be_tested_is_not_said_to_have_no_relatives(index: IndexDir) -> None:
+    whole = index.dna(index.get(CHILD))
+    mute = replace(whole, genes=(), content=None, weights_sha256=(), skipped=(Skipped("w", "too small"),) * 2)
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(text.matches(mute, nearest(mute, index), "somewhere"))
+    said = console.export_text()
+    assert "nothing of it can be tested (tensors set aside: 2 too small)" in said and "No relatives" not in said
 
 
 def test_a_base_that_is_named_as_a_copy_is_still_the_likely_parent(index: IndexDir) -> None:

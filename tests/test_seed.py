@@ -6,7 +6,8 @@ import pytest
 
 from hubdna import seed
 from hubdna.errors import IndexDirError
-from hubdna.store import IndexDir
+from hubdna.records import Claim, ModelRef
+from hubdna.store import Entry, IndexDir
 
 
 def test_the_seed_is_sound_and_published() -> None:
@@ -36,6 +37,14 @@ def test_without_an_index_the_users_own_comes_before_the_seed(tmp_path: Path, mo
     IndexDir(tmp_path / "mine", create=True).close()
     with seed.open_index(None) as index:
         assert index.path == tmp_path / "mine" and "(0 models)" in seed.describe(index)
+
+
+def test_models_of_which_nothing_can_be_tested_are_counted_where_the_index_is_named(tmp_path: Path) -> None:
+    with IndexDir(tmp_path, create=True) as index:
+        index.add(Entry(ModelRef("a/mute"), "0" * 64, Claim(), 0, "small"), b"no DNA is read here")
+        assert seed.describe(index) == f"{tmp_path} (1 model, 1 of which nothing can be tested)"
+        index.add(Entry(ModelRef("a/other"), "1" * 64, Claim(), 3, "small"), b"no DNA is read here")
+        assert seed.describe(index) == f"{tmp_path} (2 models, 1 of which nothing can be tested)"
 
 
 def test_a_malformed_recipe_is_refused_by_name(tmp_path: Path) -> None:

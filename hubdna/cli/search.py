@@ -54,6 +54,6 @@ def search(
     emit(
         format,
         output,
-        lambda: Group(text.matches(model.dna.ref, found, where, cost), *([tree.descent(below)] if below else [])),
+        lambda: Group(text.matches(model.dna, found, where, cost), *([tree.descent(below)] if below else [])),
         lambda: json.matches(model.dna.ref, found, where, n, cost, below),
     )

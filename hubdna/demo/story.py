@@ -36,7 +36,7 @@ def tell(endpoint: str, keep: Path, out: Console, progress: Console) -> list[Aud
             out.print()
         out.print("[bold]3. Search.[/bold] Who are the relatives of a model whose card names no base?\n")
         model = loader.load(ModelRef(CHILD), index)
-        out.print(text.matches(model.dna.ref, nearest(model.dna, index, 5), describe(index)))
+        out.print(text.matches(model.dna, nearest(model.dna, index, 5), describe(index)))
         return _audit(loader, index, keep, out, progress)
 
 

@@ -32,10 +32,11 @@ def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, rema
     """
     few = candidates[:MAX_CANDIDATES]
     places = align(target, few)
-    known = distinct(places, len(few))
+    alike = [_size(dna) == _size(target) for dna in few]
+    known = distinct(places, alike)
     if len(known) < 2:
         return None
-    built_alike = [i for i in known if _size(few[i]) == _size(target)]
+    built_alike = [i for i in known if alike[i]]
     found = layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
     if not found and thorough:
         found = sparse.sparse(places, built_alike, few)
@@ -48,14 +49,18 @@ def _size(dna: Dna) -> int:
     return len(dna.blocks) + len(dna.samples)
 
 
-def distinct(places: Sequence[Place], n: int) -> list[int]:
-    """Candidates that have most places; of equal ones the first; copies and casts of the target left out."""
+def distinct(places: Sequence[Place], alike: Sequence[bool]) -> list[int]:
+    """Candidates that have most places; copies and casts of the target left out.
+
+    Of equal ones the first that is built like the target (bool for each): a model with some of its layers twice equals
+    the model that it was made from wherever that has a place.
+    """
     kept: dict[bytes, int] = {}
-    for i in range(n):
+    for i in sorted(range(len(alike)), key=lambda i: not alike[i]):
         held = [p for p in places if p.names[i]]
         if len(held) >= max(FOUND_IN * len(places), 1) and not all(_same(p, i) for p in held):
             kept.setdefault(b"".join(p.others[i].tobytes() for p in places), i)
-    return list(kept.values())
+    return sorted(kept.values())
 
 
 def _same(place: Place, i: int) -> bool:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hubdna.records import Audit, Comparison, Dna, Finding, Ignored, IndexInfo, Match, ModelRef, Skipped, Verdict
+from hubdna.records import Audit, Comparison, Dna, Finding, Ignored, IndexInfo, Match, Skipped, Verdict
 from hubdna.report.wording import explain, p_value, receipt
 
 _COLOURS = {
@@ -111,9 +111,9 @@ def direction(v: Verdict) -> str:
     return f"{_WORDS[v.certainty]}{'A from B' if v.direction == 'a-from-b' else 'B from A'}"
 
 
-def matches(ref: ModelRef, found: Sequence[Match], where: str, paid: tuple[int, int] = (0, 0)) -> RenderableType:
+def matches(model: Dna, found: Sequence[Match], where: str, paid: tuple[int, int] = (0, 0)) -> RenderableType:
     """Relatives of one model; paid is (bytes, requests)."""
-    table = Table(title=f"Nearest relatives of {escape(clean(ref))}", title_justify="left")
+    table = Table(title=f"Nearest relatives of {escape(clean(model.ref))}", title_justify="left")
     for column, justify in (
         ("#", "right"),
         ("model", "left"),
@@ -126,8 +126,20 @@ def matches(ref: ModelRef, found: Sequence[Match], where: str, paid: tuple[int, 
         similarity = "" if m.verdict.similarity is None else f"{m.verdict.similarity:.3f}"
         verdict = Text(headline(m.verdict), _COLOURS[m.verdict.origin])
         table.add_row(str(m.rank), _with_copies(m), verdict, similarity, escape(clean(m.created_at or "")[:10]))
-    body: RenderableType = table if found else Text(f"No relatives of {clean(ref)} were found.")
+    body: RenderableType = table if found else Text(_nothing_found(model))
     return Group(body, Text(f"Looked in {where}. Read {cost(*paid)}."))
+
+
+def _nothing_found(model: Dna) -> str:
+    """That there is no relative, or that of this model none but a copy can be found."""
+    if model.genes:
+        return f"No relatives of {clean(model.ref)} were found."
+    why = ", ".join(f"{n} {reason}" for reason, n in model.reasons.items())
+    aside = f" (tensors set aside: {why})" if why else ""
+    return (
+        f"No exact copies of {clean(model.ref)} were found. Other relatives cannot be: nothing of it can be"
+        f" tested{aside}."
+    )
 
 
 def _with_copies(match: Match) -> str:

@@ -1,9 +1,10 @@
 """The table of the merge families: which small decoders are trained, and what a merging tool then makes of them.
 
 A family is one base and everything that came from it. Families are split by root: lines are fixed on those called
-`tune`, and measured on those called `test`. Members are trained here; merges are made by mergekit, an implementation
-that shares nothing with this repository. Which parents a merge takes, and with which weights, is drawn with the
-family's name as seed, so that no two families repeat each other; the methods are the same in all of them.
+`tune`, and measured on the others, each of which can be read but once: those called `test` were read on 2026-11-30 and
+are for tuning since, those called `fresh` were made afterwards. Members are trained here; merges are made by mergekit,
+an implementation that shares nothing with this repository. Which parents a merge takes, and with which weights, is
+drawn with the family's name as seed, so that no two families repeat each other; the methods are the same in all.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Family:
 
     Attributes:
         name: of its folder.
-        split: ``tune`` or ``test``.
+        split: ``tune``, ``test`` or ``fresh``.
         seed: part of the seed of every training in it.
         shape: config of its models.
         dtype: as stored, unless `odd` says otherwise.
@@ -122,6 +123,7 @@ def _shape(width: int, depth: int, **more: Any) -> dict[str, Any]:
 
 PLAIN, TIED = _shape(64, 4), _shape(96, 3, tie_word_embeddings=True)
 GROUPED = _shape(96, 3, num_key_value_heads=2, vocab_size=WORDS + RESERVED)
+DEEP, WIDE = _shape(80, 5), _shape(112, 3, num_key_value_heads=2)
 FAMILIES = {
     family.name: family
     for family in (
@@ -131,6 +133,9 @@ FAMILIES = {
         Family("test-96", "test", 4, TIED, "F32", {"hd": "F16"}),
         Family("tune-64-b", "tune", 5, PLAIN, "BF16", {"hd2": "F32"}, stranger="tune-64-a"),
         Family("test-64-b", "test", 6, PLAIN, "F32", {"a": "BF16"}, stranger="test-64-a"),
+        Family("fresh-80-a", "fresh", 7, DEEP, "BF16", {"h": "F32"}, stranger="fresh-80-b"),
+        Family("fresh-80-b", "fresh", 8, DEEP, "F32", {"c": "BF16"}, stranger="fresh-80-a"),
+        Family("fresh-112", "fresh", 9, WIDE, "BF16", {"lora": "F32"}),
     )
 }
 STEPS, RATE = 300, 3e-3  # of a base

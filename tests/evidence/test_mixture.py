@@ -141,6 +141,13 @@ def test_a_merge_of_a_merge_names_the_merge() -> None:
     assert shares(found) == pytest.approx({"m": 0.6, "c": 0.4}, abs=1e-4)
 
 
+def test_a_parent_is_not_lost_to_a_model_that_has_its_layers_twice() -> None:
+    """The deeper one equals the parent wherever the merge has a place, and cannot be in the sum."""
+    twice = stacked((A, 0), (A, 1), (A, 2), (A, 3), (A, 3))
+    found = read(summed((0.4, A), (0.6, B)), {"twice": twice} | FAMILY)
+    assert shares(found) == pytest.approx({"a": 0.4, "b": 0.6}, abs=1e-2)
+
+
 def test_a_mean_of_five_is_told_from_what_spans_it() -> None:
     """An arc's shares add up to more than one, so that a reading with it has one model less, and odd shares."""
     e, f = tuned(BASE, 5), tuned(BASE, 6)
