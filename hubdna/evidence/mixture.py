@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hubdna.evidence import rounding
 from hubdna.evidence.places import Place
-from hubdna.evidence.readings import Readings, Standing, largest
+from hubdna.evidence.readings import INSIDE, Readings, Standing, largest
 from hubdna.evidence.sums import (
     FLOOR,
     USED,
@@ -88,15 +88,33 @@ def linear(places: Sequence[Place], known: Sequence[int], candidates: Sequence[D
 def _best(readings: Readings) -> Members:
     """The best reading of the target: the simplest, or what it is without the models that are mixtures themselves.
 
-    Merges of the same parents span each other, with shares that nobody would choose. Two members never do.
+    Merges of the same parents span each other, with shares that nobody would choose. Two members are ends of a line.
     """
     simplest, _, odd = readings.solve(readings.target)
     if len(simplest or min(odd, key=len, default=())) < MANY:
-        return simplest
+        return _ends(readings, simplest)
     found = [s for s in (simplest, *_plainer(readings)) if s]
     least = min((left_by(readings.equations, s) for s in found), default=0.0)
     near = [s for s in found if left_by(readings.equations, s) * LESS <= least]
     return min(near, key=lambda s: _oddness(readings, s), default=())
+
+
+def _ends(readings: Readings, pair: Members) -> Members:
+    """The ends of the line that a pair lies on: a merge may lie between a parent and another merge of the same two.
+
+    Whoever mixed it, it is a mixture of the ends.
+    """
+    if len(pair) != MANY - 1:
+        return pair
+    for inner, fixed in (pair, pair[::-1]):
+        equations, others = readings.systems(inner, (readings.target,))
+        lines = [(others.index(fixed), i) for i in range(len(others)) if others[i] != fixed]
+        found = [line for line in lines if at_floor(equations, line)]
+        shares = [round(float(shares_of(equations, line).mean(axis=0)[0]), 3) for line in found]
+        over = [(s, -left_by(equations, line), line[1]) for s, line in zip(shares, found, strict=True)]
+        far = max((one for one in over if USED < one[0] < INSIDE), default=None)
+        pair = tuple(others[far[2]] if m == inner and far else m for m in pair)
+    return pair
 
 
 def _plainer(readings: Readings) -> Iterator[Members]:

@@ -18,6 +18,8 @@ from hubdna.records import Block, Dna
 MIN_ALIKE = 0.3
 """Correlation below which two samples are not the same place of the same matrix; 256 unrelated weights reach 0.2."""
 MIN_WEIGHTS = 64
+TWINS = 0.95
+"""Models that have more of their weights in common are one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +74,17 @@ def align(target: Dna, others: Sequence[Dna]) -> list[Place]:
             dtypes = tuple("" if b is None else b.dtype for b in row)
             places.append(Place(block, _cut(block, r, c), np.stack(values), names, dtypes, (r, c)))
     return places
+
+
+def most_shared(parts: Sequence[NDArray[np.float64]]) -> list[int]:
+    """Models by number, those first that have weights bit-equal with most others, twins apart: most likely their base.
+
+    Args:
+        parts: float64 [n, d] for each place, the models' weights in one type.
+    """
+    shared = sum((x[:, None] == x).mean(axis=2) for x in parts) / max(len(parts), 1)
+    many = np.sqrt(np.where(shared < TWINS, shared, 0)).sum(axis=1)
+    return [int(i) for i in np.argsort(-many, kind="stable")]
 
 
 def _partners(own: Sequence[Block], theirs: Sequence[Block]) -> list[Block | None]:

@@ -20,16 +20,20 @@ import numpy as np
 from hubdna.evidence import kept, rounding, spikes
 from hubdna.evidence.kept import Account, Reading, account
 from hubdna.evidence.parents import Lane
-from hubdna.evidence.places import Place
+from hubdna.evidence.places import Place, most_shared
 from hubdna.evidence.spikes import Changes
 from hubdna.records import Dna, Member, Mixture
 
 MIN_WEIGHTS = 1024
 """A place with fewer says too little of ratios."""
-MAX_BASES = 7
+MAX_BASES, N_SHARED = 7, 2
+"""Models with most of the target's weights, and those that have most in common with others."""
 EQUAL = 0.004
 """Share of the weights that must be the base's, bit for bit, rows that are so as a whole left out."""
-LANES = {2: MAX_BASES * 2, 3: 4, 4: 2}
+NONE, MIN_NONE = 0.001, 16
+"""Share and number of the telling weights that must be the base's: two parents of each of which nine tenths are kept
+leave a hundredth, of small changes mostly."""
+LANES = {2: (MAX_BASES + N_SHARED) * 2, 3: 4, 4: 2}
 """How many bases are looked at with so many parents, the best ones of the size before."""
 EXPLAINED, ENOUGH = 0.97, 0.98
 """Share of the telling weights that a merge explains; with the second one no other is looked for."""
@@ -37,6 +41,8 @@ TOGETHER, MIN_TOGETHER = 0.005, 32
 """Share and number of those of which several parents are surely kept: without them nothing ties the models together."""
 DROPPED = 0.02
 """Share of those that are surely explained without a parent, for each."""
+PART = 512
+"""Weights of a place by which models are held against each other."""
 AGREE = 0.6
 """How much more parents may agree where one was kept than where none was."""
 SWAPPED = 0.8
@@ -172,15 +178,20 @@ def _alike(wide: Sequence[Place], known: Sequence[int]) -> dict[int, list[int]]:
 
 
 def _bases(wide: Sequence[Place], known: Sequence[int]) -> list[int]:
-    """The models with most weights bit-equal to the target's; rows that are equal as a whole were not touched."""
+    """The models with most weights bit-equal to the target's; rows that are equal as a whole were not touched.
+
+    Of light fine-tunes in 16 bits more are equal than of their base. It is known by what it has in common with others.
+    """
     shares = []
     for k in known:
         equal = [(rounding.stored(p.others[k], p.block.dtype) == p.values).reshape(p.shape) for p in wide]
         live = [e[~e.all(axis=1)] for e in equal]
         n = sum(e.size for e in live)
         shares.append(sum(float(e.sum()) for e in live) / n if n >= MIN_WEIGHTS else 0.0)
-    order = np.argsort(shares)[::-1][:MAX_BASES]
-    return [known[int(i)] for i in order if shares[int(i)] >= EQUAL]
+    order = [int(i) for i in np.argsort(shares)[::-1] if shares[int(i)] >= EQUAL]
+    parts = [rounding.stored(p.others[list(known), :PART], p.block.dtype) for p in wide]
+    shared = most_shared(parts)[:N_SHARED] if len(order) > MAX_BASES else []
+    return [known[i] for i in dict.fromkeys((*order[:MAX_BASES], *(i for i in shared if i in order)))]
 
 
 def _arithmetics(wide: Sequence[Place], known: Sequence[int]) -> list[bool]:
@@ -202,7 +213,8 @@ def _tied(counted: Account) -> bool:
 
 def _natural(found: Found) -> bool:
     """Whether some weights are surely the base's, and the parents' changes from it are such as a merge could find."""
-    return found.account.none >= EQUAL and kept.agreement(found.changes, found.reading) < AGREE
+    none = max(NONE, MIN_NONE / found.account.telling)
+    return found.account.none >= none and kept.agreement(found.changes, found.reading) < AGREE
 
 
 def _swaps(usable: Sequence[Place], found: Found) -> bool:

@@ -64,7 +64,10 @@ from hubdna.store import Entry, IndexDir
 from hubdna.verdict import judge
 
 ZOO = Path(os.environ.get("HUBDNA_ZOO", Path.home() / ".cache" / "hubdna-zoo"))
-FAMILIES = ("tune-64-a", "tune-64-b", "tune-96", "test-64-a", "test-64-b", "test-96")
+FAMILIES = (
+    "tune-64-a", "tune-64-b", "tune-96", "test-64-a", "test-64-b", "test-96", "fresh-80-a", "fresh-80-b", "fresh-112",
+)  # fmt: skip
+SPLITS = ("tune", "test", "fresh")
 PAIRS = ("decoder-128-s0", "decoder-128-s1", "decoder-96-s0", "decoder-96-s1")
 LINEAR = ("linear", "task_arithmetic", "slerp", "model_stock")
 PARTLY = ("ties", "dare_linear", "dare_ties", "della", "della_linear", "breadcrumbs", "breadcrumbs_ties")
@@ -161,8 +164,8 @@ def main() -> int:
     rows = board.Rows("merges", args, SCHEME)
     families = FAMILIES[:1] if args.quick else tuple(f for f in FAMILIES if args.split in ("all", f.split("-")[0]))
     measure(rows, families, quick=args.quick)
-    ok = {split: report(split, rows) for split in ("tune", "test")}
-    return board.finish("merges", ok["tune" if args.quick else "test"], started, tune=ok["tune"])
+    ok = {split: report(split, rows) for split in SPLITS}
+    return board.finish("merges", ok["tune" if args.quick else "fresh"], started, tune=ok["tune"], test=ok["test"])
 
 
 def measure(rows: board.Rows, families: tuple[str, ...], quick: bool) -> None:

@@ -141,6 +141,13 @@ def test_a_merge_of_a_merge_names_the_merge() -> None:
     assert shares(found) == pytest.approx({"m": 0.6, "c": 0.4}, abs=1e-4)
 
 
+def test_a_merge_is_made_of_two_parents_not_of_one_and_a_merge_between_them() -> None:
+    merge = summed((0.23, A), (0.77, B), dtype="F16")
+    between = {f"m{i}": summed((i / 10, merge), (1 - i / 10, B), dtype="F16") for i in (4, 6, 8)}
+    found = read(merge, between | FAMILY, "F16")
+    assert shares(found) == pytest.approx({"a": 0.23, "b": 0.77}, abs=1e-3)
+
+
 def test_a_parent_is_not_lost_to_a_model_that_has_its_layers_twice() -> None:
     """The deeper one equals the parent wherever the merge has a place, and cannot be in the sum."""
     twice = stacked((A, 0), (A, 1), (A, 2), (A, 3), (A, 3))

@@ -136,6 +136,24 @@ def test_few_kept_weights_are_enough() -> None:
     assert parents(found) == {"a", "c"}
 
 
+def test_few_dropped_weights_are_enough() -> None:
+    """Two parents of which 90 % are kept leave the base's weights at two in a thousand of the places that tell."""
+    found = read(merged(BASE, [A, C], [0.7, 0.4], [0.9, 0.9], "breadcrumbs-linear", "BF16"), FAMILY, "BF16")
+    assert (parents(found), base_of(found)) == ({"a", "c"}, "base")
+
+
+def test_a_base_is_found_behind_models_that_have_more_of_the_weights() -> None:
+    """Light fine-tunes in 16 bits: most weights of a merge equal those of other merges of its parents."""
+    base = cast(BASE, "BF16")
+    light = {n: plus(base, draw(seed, 0.001), dtype="BF16") for n, seed in (("a", 1), ("b", 2), ("c", 3), ("d", 4))}
+    partly = {f"p{i}": base | {name: cast(tuned(base, i), "BF16")[name]} for i, name in enumerate(NAMES)}
+    means = {f"mean{i}": {n: stored((0.5 + i / 20) * light["a"][n] + (0.5 - i / 20) * light["b"][n], "BF16")
+                          for n in NAMES} for i in range(-4, 5)}  # fmt: skip
+    target = merged(base, [light["a"], light["b"]], [0.66, 0.53], [0.8, 0.8], "breadcrumbs-linear", "BF16")
+    found = read(target, {"base": base} | light | partly | means, "BF16", "BF16")
+    assert (parents(found), base_of(found)) == ({"a", "b"}, "base")
+
+
 def test_one_parent_alone_is_no_merge() -> None:
     assert read(merged(BASE, [A], [0.7], [0.5], "dare-linear"), FAMILY) is None
 
