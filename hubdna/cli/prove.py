@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +33,7 @@ def record(
     every: Annotated[int, typer.Option(help="Steps between two stored states.", min=1)] = 20,
     batch: Annotated[int, typer.Option(help="Samples a step.", min=1)] = 64,
     seed: Annotated[int, typer.Option(help="Of the initial weights.", min=0)] = 0,
+    storage: Annotated[str, typer.Option(help="Of the states: plain, zstd or bf16.")] = "plain",
     parent: ParentOption = None,
     parent_name: Annotated[str, typer.Option(help="What to call them.", metavar="NAME")] = "",
     quiet: Quiet = False,
@@ -38,7 +41,7 @@ def record(
     """Train a built-in example and write its receipt; the same command goes on after a crash."""
     from hubdna.proof import Recipe, Recorder, create_key, example, load_key
 
-    recipe = Recipe(steps, every, batch, optimizer, {"lr": lr}, seed=seed)
+    recipe = Recipe(steps, every, batch, optimizer, {"lr": lr}, seed=seed, storage=storage)
     author = load_key(key) if key.exists() else create_key(key)
     trained = example(task)
     origin = (parent_name or parent.name, parent) if parent else None
@@ -53,14 +56,17 @@ def record(
 @app.command(epilog="Example: hubdna prove verify ./receipt --budget 5%")
 def verify(
     directory: Directory,
-    budget: Annotated[str, typer.Option(help="Share of the intervals to train again, drawn at random.")] = "10%",
-    top_q: Annotated[int, typer.Option("--top-q", help="Besides, the Q largest updates of each epoch.", min=0)] = 1,
+    budget: Annotated[str, typer.Option(help="Share of the intervals to train again, drawn at random.")] = "5%",
+    top_q: Annotated[
+        int | None,
+        typer.Option("--top-q", help="Besides, the Q largest updates of each epoch.", min=0),
+    ] = None,
     parent: ParentOption = None,
     model: Annotated[
         Path | None, typer.Option(help="A published model that should be the result.", metavar="PATH")
     ] = None,
     recalibrate: Annotated[bool, typer.Option("--recalibrate", help="Measure noise and reference here, too.")] = False,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "auto",
     challenge: Annotated[int | None, typer.Option(help="Repeat the draw of another verification.")] = None,
     format: FormatOption = Format.text,
     output: Output = None,
@@ -72,14 +78,11 @@ def verify(
     from hubdna.proof import verify as check
     from hubdna.proof import words
 
-    def progress(done: int, n: int) -> None:
-        if not quiet:
-            typer.echo(f"interval {done} of {n}", err=True)
-
-    report = check(
-        directory, parent=parent, model=model, budget=_share(budget), top_q=top_q, recalibrate=recalibrate,
-        device=device, challenge=challenge, progress=progress,
-    )  # fmt: skip
+    with _bar(quiet) as progress:
+        report = check(
+            directory, parent=parent, model=model, budget=_share(budget), top_q=top_q, recalibrate=recalibrate,
+            device=device, challenge=challenge, progress=progress,
+        )  # fmt: skip
     emit(format, output, lambda: Text(words.report_text(report)), lambda: words.report_json(report))
     raise typer.Exit({"consistent": 0, "inconsistent": 1, "not-checkable": 3}[report.verdict])
 
@@ -93,6 +96,18 @@ def inspect(directory: Directory, format: FormatOption = Format.text, output: Ou
 
     receipt = open_receipt(directory)
     emit(format, output, lambda: Text(words.receipt_text(receipt)), lambda: words.receipt_json(receipt))
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of intervals on stderr; on anything but a terminal, only its last state."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("training intervals again"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, n: bar.update(task, completed=done, total=n)
 
 
 def _step(task: Task, recorder: Any, batch: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Mapping, Sequence
 
 from hubdna.errors import UsageError
@@ -40,6 +41,17 @@ def largest(moved: Sequence[Mapping[str, float]], epochs: Sequence[int], q: int)
         for metric in moved[0]:
             chosen.update(sorted(inside, key=lambda i, m=metric: -moved[i][m])[:q])  # type: ignore[misc]
     return chosen
+
+
+def most_unusual(chosen: set[int], moved: Sequence[Mapping[str, float]], epochs: Sequence[int], n: int) -> list[int]:
+    """The `n` of some intervals whose updates are largest by the median of their epoch, in any metric; ascending."""
+
+    def ratio(i: int) -> float:
+        peers = [moved[j] for j, e in enumerate(epochs) if e == epochs[i]]
+        medians = {m: statistics.median(p[m] for p in peers) for m in moved[i]}
+        return max(moved[i][m] / medians[m] if medians[m] else math.inf for m in moved[i])
+
+    return sorted(sorted(chosen, key=lambda i: -ratio(i))[:n])
 
 
 def detection(n_intervals: int, n_drawn: int, share: float) -> float:

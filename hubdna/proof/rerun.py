@@ -7,14 +7,14 @@ One interval passes when the replay of its stored start ends near its stored end
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 
 from hubdna.errors import ReceiptError
 from hubdna.proof.calibrate import N_CALIBRATED, Calibration, calibrate, lines, stricter, too_noisy
-from hubdna.proof.choice import SHARES, detection, draw, largest
+from hubdna.proof.choice import SHARES, detection, draw, largest, most_unusual
 from hubdna.proof.examples import EXAMPLES, example
 from hubdna.proof.layout import Receipt
 from hubdna.proof.order import epoch_of
@@ -45,7 +45,7 @@ def rerun(receipt: Receipt, request: Request) -> tuple[list[ReceiptCheck], Cover
         return [ReceiptCheck("task", "not-checkable", says)], None
     task = request.task or example(receipt.claim.task)
     try:
-        bench = Bench.of(task, receipt.claim, receipt.samples, request.device)
+        bench = Bench.of(task, receipt.claim, receipt.samples, _device(request.device))
         checks = [ReceiptCheck("task", "passed", f"model, data and recipe of {task.name} at hand")]
     except ReceiptError as error:
         return [ReceiptCheck("task", "failed", str(error))], None
@@ -59,6 +59,12 @@ def rerun(receipt: Receipt, request: Request) -> tuple[list[ReceiptCheck], Cover
     if any(check.outcome == "failed" for check in checks):
         return checks, None  # no training on what is refuted already
     return work.replays(checks, drawn)
+
+
+def _device(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _said(name: str, look: Callable[[], str]) -> ReceiptCheck:
@@ -140,7 +146,7 @@ class _Work:
         """Train intervals again."""
         recipe = self.receipt.claim.recipe
         try:
-            chosen = sorted({*drawn, *self._largest()})
+            chosen = sorted({*drawn, *self._largest(len(drawn))})
             found = self._calibration(drawn)
             if noisy := too_noisy(found):
                 says = f"repetitions lie too far apart to judge ({', '.join(noisy)}): the line has no room"
@@ -174,9 +180,11 @@ class _Work:
         says = "the order of the data hardly shows in the states: anybody could have signed this receipt"
         return ReceiptCheck("author", "not-checkable", says)
 
-    def _largest(self) -> set[int]:
-        if self.request.top_q <= 0:
-            return set()
+    def _largest(self, n_drawn: int) -> Iterable[int]:
+        """Intervals that are chosen for the size of their update."""
+        q = self.request.top_q
+        if q is not None and q <= 0:
+            return ()
         claim, moved = self.receipt.claim, []
         before = self.bench.load(self.receipt, 0)
         for index in range(claim.recipe.n_intervals):
@@ -185,7 +193,8 @@ class _Work:
             moved.append({metric: apart[metric] for metric in OF_WEIGHTS})
             before = after
         epochs = [epoch_of(claim, claim.recipe.interval(i).start) for i in range(claim.recipe.n_intervals)]
-        return largest(moved, epochs, self.request.top_q)
+        found = largest(moved, epochs, 1 if q is None else q)
+        return most_unusual(found, moved, epochs, max(1, n_drawn // 2)) if q is None else found
 
     def _calibration(self, drawn: list[int]) -> Calibration:
         shipped = self.receipt.calibration

@@ -22,11 +22,9 @@ from hubdna.records import ReceiptCheck, ReceiptReport
 if TYPE_CHECKING:
     from hubdna.proof.task import Task
 
-BUDGET = 0.1
-"""Share of the intervals that is trained again unless told otherwise."""
-
-TOP_Q = 1
-"""Largest updates of each epoch that are trained again besides: the cheapest forgery is one jump."""
+BUDGET = 0.05
+"""Share of the intervals that is drawn and trained again unless told otherwise. With half as many by size, and one for
+the author, a tenth of a training's cost buys it."""
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +37,7 @@ class Request:
     parent: Path | str | None
     model: Path | str | None
     budget: float
-    top_q: int
+    top_q: int | None
     recalibrate: bool
     device: str
     challenge: int
@@ -53,9 +51,9 @@ def verify(
     parent: Path | str | None = None,
     model: Path | str | None = None,
     budget: float = BUDGET,
-    top_q: int = TOP_Q,
+    top_q: int | None = None,
     recalibrate: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     challenge: int | None = None,
     progress: Progress | None = None,
 ) -> ReceiptReport:
@@ -67,9 +65,10 @@ def verify(
         parent: .safetensors file or folder of the model that the training is said to have started from.
         model: likewise of a published model, to be the receipt's last state.
         budget: share of the intervals to train again, drawn at random; 1 for all.
-        top_q: besides, the Q largest updates of each epoch and metric.
+        top_q: besides, the Q largest updates of each epoch and metric. Unless given: the largest one of each epoch, but
+            no more than half as many as are drawn: those that are largest by their epoch's median.
         recalibrate: measure noise and reference here, too, and take the stricter ones.
-        device: where to train.
+        device: where to train; `auto`: on a GPU when there is one, which repeats a CPU's training up to rounding.
         challenge: seed of the draw, to repeat a verification; drawn anew unless given.
         progress: called with (intervals done, intervals in all).
 

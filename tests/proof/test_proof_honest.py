@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from hubdna.errors import ReceiptError
 from hubdna.proof import Recipe, Recorder, create_key, example, open_receipt, verify
+from hubdna.proof.choice import most_unusual
 from hubdna.proof.tensors import METRICS
 
 
@@ -191,3 +192,22 @@ def test_another_environment_is_noted_where_it_begins(tmp_path: Path, monkeypatc
     bench.train(Recorder(tmp_path / "receipt", MLP, SGD, key), steps=8)
     found = {link.index: link.environment for link in open_receipt(tmp_path / "receipt").links if link.environment}
     assert found == {0: here, 3: here | {"torch": "9.9"}}
+
+
+def test_by_default_few_intervals_are_chosen_by_size(honest) -> None:
+    """One of eight is drawn, so one more at most, of two epochs; a Q of one's own gives one of each and metric."""
+    few = verify(honest.folder, MLP, challenge=3).coverage
+    assert few.n_random == 1 and len(few.replayed) <= 2
+    assert len(verify(honest.folder, MLP, challenge=3, top_q=1).coverage.replayed) >= len(few.replayed)
+    moved = [{"l2": v} for v in (9.0, 8.0, 8.0, 1.0, 3.0, 1.0, 1.0)]
+    assert most_unusual({0, 4}, moved, [0, 0, 0, 1, 1, 1, 1], 1) == [4], "late updates are small: three times its peers"
+    assert most_unusual({0, 4}, moved, [0, 0, 0, 1, 1, 1, 1], 5) == [0, 4]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_training_on_a_gpu_is_checked_on_it(tmp_path: Path) -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    folder, _ = bench.record(tmp_path, ADAM, example("digits-cnn"), device="cuda")
+    assert open_receipt(folder).links[0].environment["device"] == torch.cuda.get_device_name()
+    assert verify(folder, budget=1.0).verdict == "consistent"
