@@ -47,6 +47,10 @@ class NoGenesError(SourceError):
     """Weights were read, but nothing in them can serve as evidence."""
 
 
+class BehaviourError(HubdnaError):
+    """A model's behaviour cannot be seen: it cannot be opened, run or shown the probes."""
+
+
 class HubError(HubdnaError):
     """The Hub did not give what was asked for."""
 

@@ -17,6 +17,7 @@ from hubdna.records.audit import (
     Provenance,
     Severity,
 )
+from hubdna.records.behaviour import Behaviour, Modality
 from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
@@ -45,6 +46,7 @@ from hubdna.records.receipts import (
 __all__ = [
     "UNIT_VIEWS",
     "Audit",
+    "Behaviour",
     "Block",
     "Bucket",
     "CardEdit",
@@ -76,6 +78,7 @@ __all__ = [
     "Member",
     "Mixture",
     "MixtureKind",
+    "Modality",
     "ModelRef",
     "Origin",
     "Painted",

@@ -1,0 +1,35 @@
+"""Behaviour DNA: what a model computes on a fixed set of probes, for where weights cannot speak.
+
+The idea is of Mu et al., *Model Provenance via Model DNA* (ECAI 2024, https://arxiv.org/abs/2308.02121): a compact
+representation of a model, made from samples and from what the model answers to them. Neither code nor the details of
+the paper are at hand, so every choice here is ours.
+
+    probes -> opening (a module, in a process of its own) -> states and answers on probes -> relations between probes
+
+Behaviour tells that two models are *behaviourally similar*, with an error rate. It is no evidence of origin: models
+that learned the same data behave alike. It never makes an edge of a family tree.
+
+    seen = observe("./model")        # a records.Behaviour, or BehaviourError with the reason
+    with Observer() as observer:     # for many: the libraries are imported once
+        ...
+    scheme()                         # names every parameter that changes it
+
+Nothing of a repository is run: no code, no pickle. Nothing is imported before it is used, torch least of all.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hubdna.behaviour.observation import Limits, Observer, observe
+    from hubdna.behaviour.probes import scheme
+
+__all__ = ["Limits", "Observer", "observe", "scheme"]
+
+_HOMES = {"Limits": "observation", "Observer": "observation", "observe": "observation", "scheme": "probes"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hubdna.behaviour' has no attribute {name!r}")
+    return getattr(import_module(f"hubdna.behaviour.{_HOMES[name]}"), name)

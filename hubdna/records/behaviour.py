@@ -1,0 +1,48 @@
+"""What a model computed on a set of probes. Free of torch: all that the rest of hubdna may know of behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Modality = Literal["text", "vision"]
+PLACES = ("start", "quarter", "half", "three quarters", "end", "answer")
+"""Where a model is looked at: five depths, and what it answers."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Behaviour:
+    """A model on n probes.
+
+    Attributes:
+        scheme: names every parameter that changes the result; two schemes never mix.
+        modality: which probes it saw.
+        loader: what opened it: "transformers", "timm" or "onnxruntime".
+        relations: float32 [6, n, n], one matrix for each of `PLACES`: products of the probes' states, centred over
+            the probes and scaled to a mean square length of one. Zero where there was nothing to look at.
+        answers: float32 [n, k], log-probabilities of the answer (of a language model: of the token after the probe's
+            last); k is 0 for a model without a head, and for vocabularies over 4,096.
+        top: int64 [n], the likeliest answer; -1 without a head.
+        notes: what a reader should know, such as that there was no tokenizer.
+        seconds: of computing, without opening.
+        peak_bytes: of the process, at its end.
+    """
+
+    scheme: str
+    modality: Modality
+    loader: str
+    relations: NDArray[np.float32]
+    answers: NDArray[np.float32]
+    top: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+    @property
+    def seen(self) -> tuple[bool, ...]:
+        """Which of `PLACES` could be looked at."""
+        return tuple(bool(matrix.any()) for matrix in self.relations)
