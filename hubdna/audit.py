@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 from hubdna.calling import make_callable
 from hubdna.card import claim_of_data, read_claim
+from hubdna.checked import kept
 from hubdna.config import Config, read_config
 from hubdna.errors import CardError, FormatError, HubdnaError, SourceError
 from hubdna.inquiry import Inquiry
 from hubdna.models import Loader
-from hubdna.records import Audit, Claim, Dna, ModelRef, ReadLevel, ReceiptGlance, Skipped, Snapshot
+from hubdna.records import Audit, CheckedReceipt, Claim, Dna, ModelRef, ReadLevel, ReceiptGlance, Skipped, Snapshot
 from hubdna.rules import RULES
 from hubdna.search import MIN_CANDIDATES, nearest
 from hubdna.seed import foundations, open_index, provenance
@@ -34,6 +35,7 @@ def audit(
     token: str | None = None,
     online: bool = False,
     glance: Glance | None = None,
+    checked: Iterable[CheckedReceipt] | None = None,
 ) -> list[Audit]:
     """Do cards say what the weights show? Twin of `hubdna audit`, one Audit for each model.
 
@@ -46,6 +48,7 @@ def audit(
         token: access token (default: the one you are logged in with).
         online: whether an audit of a folder may ask the Hub.
         glance: `hubdna.proof.glance`, to have training receipts looked at; None: they are not.
+        checked: receipts that you verified (default: those kept by `hubdna prove verify --save`).
 
     Raises:
         HubdnaError: the index is missing or damaged, or the configuration is wrong. What could not be done for one
@@ -53,6 +56,7 @@ def audit(
     """
     models = [ModelRef.of(ref) for ref in refs]
     settings = config if isinstance(config, Config) else Config() if config is None else read_config(Path(config))
+    receipts = kept() if checked is None else tuple(checked)
     with open_index(settings.index if index is None else Path(index)) as store:
         auditor = Auditor(
             store,
@@ -61,6 +65,7 @@ def audit(
             config=settings,
             online=online,
             glance=glance,
+            checked=receipts,
         )
         return list(auditor.audit(models))
 
@@ -78,6 +83,7 @@ class Auditor:
         online: whether an audit of local files may ask the Hub, for declared bases and for rows that a published index
             does not hold. Without it nothing about them leaves the machine.
         glance: looks at a training receipt (`hubdna.proof.glance`); None: receipts are not looked at.
+        checked: receipts that this user verified in full; they give a common origin its direction.
     """
 
     index: IndexDir
@@ -87,6 +93,7 @@ class Auditor:
     config: Config = field(default_factory=Config)
     online: bool = False
     glance: Glance | None = None
+    checked: Sequence[CheckedReceipt] = ()
     _inquiry: Inquiry = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +118,7 @@ class Auditor:
         card, claim = self._claim(snapshot, skipped)
         receipt = self._receipt(snapshot)
         rows = self._inquiry.rows(ref)
-        related = nearest(dna, self.index, MIN_CANDIDATES, rows, MIN_CANDIDATES) if dna else []
+        related = nearest(dna, self.index, MIN_CANDIDATES, rows, MIN_CANDIDATES, self.checked) if dna else []
         if ref.is_local and card is None:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
             return Audit(snapshot.ref, claim, tuple(related[: self.k]), (), None, tuple(skipped), (), receipt)

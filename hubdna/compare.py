@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from posixpath import dirname, join
 
 from hubdna.calling import make_callable
+from hubdna.checked import kept
 from hubdna.dna.model import choose_files, model_files
 from hubdna.dna.sides import layer_sides
 from hubdna.errors import FormatError, HubdnaError, NotFoundError, OnlyAdapterError
 from hubdna.evidence.agreement import MIN_UNITS, agreement
+from hubdna.evidence.attested import with_receipts
 from hubdna.evidence.compare import compare_dna, untested
 from hubdna.models import Loader
-from hubdna.records import Comparison, ModelRef, ReadLevel, Verdict
+from hubdna.records import CheckedReceipt, Comparison, ModelRef, ReadLevel, Verdict
 from hubdna.sources.adapter import MAX_CONFIG, Adapter, check_shapes, read_adapter
 from hubdna.sources.formats import compose, open_file
 from hubdna.sources.interface import ByteReader
@@ -29,6 +32,7 @@ def compare(
     read: ReadLevel = "standard",
     endpoint: str | None = None,
     token: str | None = None,
+    checked: Iterable[CheckedReceipt] | None = None,
 ) -> Comparison:
     """Do two models share an origin? Twin of `hubdna compare`.
 
@@ -38,14 +42,16 @@ def compare(
         read: how much of the weights is read: 4 MB, 16 MB, or everything.
         endpoint: base address of the Hub (default: `HF_ENDPOINT`).
         token: access token (default: the one you are logged in with).
+        checked: receipts that you verified (default: those kept by `hubdna prove verify --save`).
 
     Raises:
         HubdnaError: one of them cannot be read.
     """
-    return compare_models(ModelRef.of(a), ModelRef.of(b), Loader(endpoint, token, read))
+    receipts = kept() if checked is None else tuple(checked)
+    return compare_models(ModelRef.of(a), ModelRef.of(b), Loader(endpoint, token, read), receipts)
 
 
-def compare_models(a: ModelRef, b: ModelRef, loader: Loader) -> Comparison:
+def compare_models(a: ModelRef, b: ModelRef, loader: Loader, checked: Sequence[CheckedReceipt] = ()) -> Comparison:
     """Test whether two models share an origin. Raises HubdnaError when one of them cannot be read."""
     for adapter, base in ((a, b), (b, a)):
         try:
@@ -56,7 +62,7 @@ def compare_models(a: ModelRef, b: ModelRef, loader: Loader) -> Comparison:
         if adapter is a:
             dna_a = loaded.dna
     dna_b = loaded.dna
-    evidence = compare_dna(dna_a, dna_b)
+    evidence = with_receipts(compare_dna(dna_a, dna_b), dna_a, dna_b, checked)
     cost = dna_a.n_bytes_read + dna_b.n_bytes_read, dna_a.n_requests + dna_b.n_requests
     verdict = judge(evidence)
     if loader.level == "full" and verdict.origin in ("no-evidence", "undecided"):

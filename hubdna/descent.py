@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import networkx as nx
 
 from hubdna.errors import UsageError
 from hubdna.lineage import descendants, families
-from hubdna.records import Descent, Family, ModelRef
+from hubdna.records import CheckedReceipt, Descent, Family, ModelRef
 from hubdna.search import Rows
 from hubdna.store import IndexDir
 
 
-def descent(ref: ModelRef, index: IndexDir, rows: Rows | None = None) -> Descent:
+def descent(
+    ref: ModelRef, index: IndexDir, rows: Rows | None = None, checked: Sequence[CheckedReceipt] = ()
+) -> Descent:
     """Find what was made from a model.
 
     Args:
         ref: the model, with its commit in `sha` where it is known.
         index: where to look.
         rows: reads rows that a published index does not hold.
+        checked: receipts that this user verified in full.
 
     Returns:
         Edges down from the model; or, when the index does not hold it at this commit, why there are none.
@@ -31,7 +34,7 @@ def descent(ref: ModelRef, index: IndexDir, rows: Rows | None = None) -> Descent
         held = (entry.ref.sha or "an unknown commit")[:12]
         return Descent(ref, ref, None, because=f"the index holds {ref.repo_id} at {held}; crawl it again")
     first = index.copies(entry)[0].ref
-    (family,) = families(index, [entry.ref], rows)
+    (family,) = families(index, [entry.ref], rows, checked=checked)
     edges = descendants(family, first)
     return Descent(ref, first, tuple(edges), reachable(family, first) - len(edges))
 

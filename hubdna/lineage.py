@@ -2,25 +2,29 @@
 
     candidates by sketches -> exact tests -> clusters -> distances -> the shortest tree -> marks, dates, claims -> edges
 
-An edge is `certain` by a mark in the bits. It is `likely` when trees drawn again, marks and dates leave little doubt of
-its place and its way, and another branch shows that the parent itself was passed through. All others are undirected:
-the nearest relatives that the index holds, whose common parent may be missing from it. Dates alone make no direction,
-cards are told and count for nothing, names, sizes and configs are not looked at.
+An edge is `certain` by a mark in the bits, and `attested` by a receipt that this user verified in full. It is `likely`
+when trees drawn again, marks and dates leave little doubt of its place and its way, and another branch shows that the
+parent itself was passed through. All others are undirected: the nearest relatives that the index holds, whose common
+parent may be missing from it. Dates alone make no direction, cards are told and count for nothing, names, sizes and
+configs are not looked at.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
 
 from hubdna.evidence import topology
+from hubdna.evidence.attested import attested_child, receipts
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.direction import marks
 from hubdna.evidence.unmix import unmix
-from hubdna.records import Certainty, Dna, Edge, Family, Mark, Mixture, ModelRef, Verdict
+from hubdna.records import Certainty, CheckedReceipt, Dna, Edge, Family, Mark, Mixture, ModelRef, Verdict
 from hubdna.search import MIN_CANDIDATES, Once, Rows, with_rows
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import LIKELY_CHANCE, judge
@@ -29,6 +33,7 @@ CERTAIN_ODDS, LIKELY_ODDS, DATE_ODDS = 1000.0, 20.0, 20.0
 """How many times likelier a certain mark, a likely one (a grid, zeros, a coarser type) and the dates of publication
 make a direction. Chosen, not measured: the board `direction` says how often likely edges are right, without dates."""
 
+CONTRADICTED = "the two contradict each other, so neither gives a direction"
 LAST = 10
 """Of the candidates, the last ones that are all relatives when there may be more."""
 
@@ -67,6 +72,7 @@ def families(
     rows: Rows | None = None,
     progress: Progress = lambda name: None,
     remarks: bool = False,
+    checked: Sequence[CheckedReceipt] = (),
 ) -> Iterator[Family]:
     """Find the families of an index, or those that some models belong to.
 
@@ -76,6 +82,7 @@ def families(
         rows: reads rows that a published index does not hold.
         progress: called with the name of each model that was looked at.
         remarks: look for members that lack a parent, too, for a second or two each.
+        checked: receipts that this user verified in full.
 
     Yields:
         Families, each with its tree; a model without relatives is a family of one when it was asked for.
@@ -93,7 +100,7 @@ def families(
         done |= {e.id for group in groups.values() for e in group}
         copies = {ref: tuple(c.ref for c in group[1:]) for ref, group in groups.items()}
         if len(kin.entries) > 1 or asked or copies[first.ref]:
-            yield family(kin, copies, remarks)
+            yield family(kin, copies, remarks, checked)
 
 
 def _gather(start: Entry, index: IndexDir, rows: Rows | None, progress: Progress) -> Kin:
@@ -131,7 +138,12 @@ def _is_related(kin: Kin, at: int, entry: Entry, index: IndexDir, rows: Rows | N
     return True
 
 
-def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]], remarks: bool = False) -> Family:
+def family(
+    kin: Kin,
+    copies: Mapping[ModelRef, tuple[ModelRef, ...]],
+    remarks: bool = False,
+    checked: Sequence[CheckedReceipt] = (),
+) -> Family:
     """Draw the family tree of models of one origin; remarks are on members that lack a parent."""
     distances = topology.measure(kin.models)
     graph = topology.tree(kin.models, distances, {})
@@ -139,12 +151,15 @@ def family(kin: Kin, copies: Mapping[ModelRef, tuple[ModelRef, ...]], remarks: b
     made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
     graph = topology.tree(kin.models, distances, made_from)
     _join(graph, kin)
+    attested = _attested(kin, checked)
+    _hang(graph, distances.mean(), attested)
     signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
-    firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(kin, signs))
+    both = {pair: (*marked, *attested.get(pair, ())) for pair, marked in signs.items()}
+    firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(kin, both))
     passed = topology.passed_through(graph, distances)
     found = _mixtures(kin, distances, remarks)
     mixtures = {ref: mixture for ref, mixture in found.items() if mixture.unexplained == 0}
-    edges = [_edge(kin, pair, signs, firm, passed) for pair in _pairs(graph)]
+    edges = [_edge(kin, pair, signs, attested.get(pair, ()), firm, passed) for pair in _pairs(graph)]
     return Family(
         members=tuple(e.ref for e in kin.entries),
         copies=tuple((ref, same) for ref, same in copies.items() if same),
@@ -166,6 +181,25 @@ def _signs(kin: Kin, i: int, j: int) -> tuple[Mark, ...]:
         return found
     child = 0 if verdict.direction == "a-from-b" else 1
     return (Mark("likely", child, f"looks {verdict.relation}"),)
+
+
+def _attested(kin: Kin, checked: Sequence[CheckedReceipt]) -> dict[Pair, tuple[Mark, ...]]:
+    """Checked receipts on pairs of members."""
+    pairs = itertools.combinations(range(len(kin.models)), 2) if checked else ()
+    found = {(i, j): receipts(kin.models[i], kin.models[j], checked) for i, j in pairs}
+    return {pair: marks for pair, marks in found.items() if marks}
+
+
+def _hang(graph: nx.Graph, squared: NDArray[np.float64], attested: Iterable[Pair]) -> None:
+    """Make the ends of a receipt neighbours; of the circle that this closes, the longest other edge goes."""
+    firm = set(attested)
+    for i, j in sorted(firm):
+        if graph.has_edge(i, j):
+            continue
+        path = [(min(u, v), max(u, v)) for u, v in itertools.pairwise(nx.shortest_path(graph, i, j))]
+        if loose := [pair for pair in path if pair not in firm]:
+            graph.remove_edge(*max(loose, key=lambda pair: float(np.nan_to_num(squared[pair], nan=np.inf))))
+            graph.add_edge(i, j)
 
 
 def _odds(kin: Kin, signs: Mapping[Pair, tuple[Mark, ...]]) -> topology.Odds:
@@ -193,23 +227,28 @@ def _edge(
     kin: Kin,
     pair: Pair,
     signs: Mapping[Pair, tuple[Mark, ...]],
+    attested: tuple[Mark, ...],
     firm: Mapping[Pair, float],
     passed: set[Pair],
 ) -> Edge:
     found = signs[pair]
-    ways = {m.child for m in found if m.name != "likely"}
-    marked = len(ways) == 1
-    turned = ways == {0} if marked else firm.get(pair[::-1], 0.0) > firm.get(pair, 0.0)
+    certain = tuple(m for m in found if m.name != "likely")
+    ways = {m.child for m in certain or attested}
+    turned = ways == {0} if len(ways) == 1 else firm.get(pair[::-1], 0.0) > firm.get(pair, 0.0)
     parent, child = pair[::-1] if turned else pair
-    n_others = _n_others(kin, parent, child, found) if marked else 0
-    certain = marked and not n_others
-    chance = min(firm.get((parent, child), 0.0), MOST) / (1 + n_others)
     old, new = kin.entries[parent], kin.entries[child]
+    chance, relation, said = min(firm.get((parent, child), 0.0), MOST), kin.verdict(*pair).relation, _said(old, new)
+    if attested and attested_child(attested, certain) is None:
+        because = (*(m.because for m in (*certain, *attested)), CONTRADICTED, *said)
+        return Edge(old.ref, new.ref, "none", chance, relation, because)
+    n_others = _n_others(kin, parent, child, certain) if certain and len(ways) == 1 else 0
+    sure = bool(certain) and len(ways) == 1 and not n_others
+    chance /= 1 + n_others
     likely = chance >= LIKELY_CHANCE and (parent, child) in passed
-    certainty: Certainty = "certain" if certain else "likely" if likely else "none"
+    certainty: Certainty = "certain" if sure else "attested" if attested else "likely" if likely else "none"
     alike = ("and so it is with another model, whose matrices are the same",) if n_others else ()
-    because = tuple(m.because for m in found) + alike + _said(old, new)
-    return Edge(old.ref, new.ref, certainty, 1.0 if certain else chance, kin.verdict(*pair).relation, because)
+    because = (*(m.because for m in found), *alike, *(m.because for m in attested), *said)
+    return Edge(old.ref, new.ref, certainty, 1.0 if sure or attested else chance, relation, because)
 
 
 def _n_others(kin: Kin, parent: int, child: int, found: tuple[Mark, ...]) -> int:
@@ -252,13 +291,20 @@ def _mixtures(kin: Kin, distances: topology.Distances, remarks: bool) -> dict[Mo
 
 
 def _with_merges(edges: Sequence[Edge], mixtures: Mapping[ModelRef, Mixture]) -> Iterator[Edge]:
-    """Edges into a merge come from its parents, all of them; where a merge leads stays."""
+    """Edges into a merge come from its parents, all of them; where a merge leads stays.
+
+    A model that a receipt says was trained is no merge to be told of, and its receipt gives no direction either.
+    """
+    trained = {edge.child for edge in edges if edge.certainty == "attested"}
     for edge in edges:
         into = edge.child in mixtures or (edge.certainty == "none" and edge.parent in mixtures)
-        if not into:
+        if edge.certainty == "attested" and edge.child in mixtures:
+            because = (*edge.because, "its weights are a mixture of other members', too", CONTRADICTED)
+            yield replace(edge, certainty="none", because=because)
+        elif not into:
             yield edge
     for child, mixture in mixtures.items():
-        for member in (*mixture.parents, *([mixture.base] if mixture.base else [])):
+        for member in (*mixture.parents, *([mixture.base] if mixture.base else [])) if child not in trained else ():
             words = f"share {member.share:.2f} of its weights"
             yield Edge(member.ref, child, "likely", 1.0, "merge", (words,))
 

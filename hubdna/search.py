@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from hubdna.calling import make_callable
+from hubdna.checked import kept
 from hubdna.errors import HubdnaError
+from hubdna.evidence.attested import with_receipts
 from hubdna.evidence.compare import compare_dna
 from hubdna.models import Loader
-from hubdna.records import Dna, Match, ModelRef, ReadLevel, Verdict
+from hubdna.records import CheckedReceipt, Dna, Match, ModelRef, ReadLevel, Verdict
 from hubdna.seed import open_index
 from hubdna.store import Entry, IndexDir
 from hubdna.verdict import NO_EVIDENCE_LOG10_P, judge
@@ -33,6 +35,7 @@ def search(
     read: ReadLevel = "standard",
     endpoint: str | None = None,
     token: str | None = None,
+    checked: Iterable[CheckedReceipt] | None = None,
 ) -> list[Match]:
     """Who are a model's nearest relatives? Twin of `hubdna search`.
 
@@ -43,17 +46,24 @@ def search(
         read: how much of the weights is read: 4 MB, 16 MB, or everything.
         endpoint: base address of the Hub (default: `HF_ENDPOINT`).
         token: access token (default: the one you are logged in with).
+        checked: receipts that you verified (default: those kept by `hubdna prove verify --save`).
 
     Raises:
         HubdnaError: the model cannot be read, or the index is missing or damaged.
     """
     loader = Loader(endpoint, token, read)
     with open_index(None if index is None else Path(index)) as store:
-        return nearest(loader.load(ModelRef.of(ref), store).dna, store, k, loader.rows)
+        receipts = kept() if checked is None else tuple(checked)
+        return nearest(loader.load(ModelRef.of(ref), store).dna, store, k, loader.rows, checked=receipts)
 
 
 def nearest(
-    dna: Dna, index: IndexDir, k: int = 10, rows: Rows | None = None, n_tested: int | None = None
+    dna: Dna,
+    index: IndexDir,
+    k: int = 10,
+    rows: Rows | None = None,
+    n_tested: int | None = None,
+    checked: Sequence[CheckedReceipt] = (),
 ) -> list[Match]:
     """Find the nearest relatives of a model.
 
@@ -63,6 +73,7 @@ def nearest(
         k: how many to return at most.
         rows: reads rows that a published index does not hold.
         n_tested: how many that the sketches propose are re-tested; None for 40, or 4 k where that is more.
+        checked: receipts that this user verified.
 
     Returns:
         Matches by origin, p-value and similarity: identical and common ones, then pairs between the lines or whose
@@ -73,7 +84,8 @@ def nearest(
     for entry in index.candidates(dna, n_tested or max(MIN_CANDIDATES, 4 * k)):
         group = [e for e in index.copies(entry) if e.ref.repo_id != dna.ref.repo_id]
         if group:
-            verdict = judge(compare_dna(dna, _rows_of_any(group, index, rows)))
+            other = _rows_of_any(group, index, rows)
+            verdict = judge(with_receipts(compare_dna(dna, other), dna, other, checked))
             if _worth_telling(verdict):
                 found.append((group, verdict))
     found.sort(key=_rank)

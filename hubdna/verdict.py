@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from rich.filesize import decimal
 
+from hubdna.evidence.attested import attested_child
 from hubdna.records import UNIT_VIEWS, Certainty, Direction, Evidence, Origin, Verdict
 
 COMMON_LOG10_P = -14.30
@@ -96,12 +97,22 @@ class _Ruling:
 def judge(evidence: Evidence) -> Verdict:
     """Draw the verdict that the evidence supports, and nothing more."""
     disguise = _disguise(evidence)
-    r = _rule(evidence, disguise)
+    r = _attested(_rule(evidence, disguise), evidence)
     disguise = disguise if r.origin == "common" else ()
     return Verdict(
         r.origin, r.relation, r.direction, r.certainty, evidence.log10_p, evidence.similarity, disguise, evidence,
         _priced(r.because, evidence.n_bytes_unread),
     )  # fmt: skip
+
+
+def _attested(r: _Ruling, e: Evidence) -> _Ruling:
+    """A checked receipt gives a common origin its direction; where it is contradicted, there is none."""
+    if r.origin != "common" or not e.receipts:
+        return r
+    child = attested_child(e.receipts, e.marks)
+    if child is None:
+        return replace(r, direction="undirected", certainty="none")
+    return replace(r, direction="b-from-a" if child else "a-from-b", certainty="attested")
 
 
 def _priced(because: str | None, n_bytes: int | None) -> str | None:

@@ -13,7 +13,7 @@ ROOT = Path(hubdna.__file__).parent
 LAYERS = [
     {"errors", "records", "roots", "calling"},
     {"sources", "dna", "evidence", "verdict", "card", "licences", "report"},
-    {"hub", "store"},
+    {"hub", "store", "checked"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
     {"config", "rules", "bases", "inquiry", "audit", "fix"},
     {"bot"},

@@ -68,6 +68,7 @@ def audit(
     from rich.progress import track
 
     from hubdna.audit import Auditor
+    from hubdna.checked import kept
     from hubdna.cli.configs import configured
     from hubdna.cli.reports import writer
     from hubdna.models import Loader
@@ -85,7 +86,9 @@ def audit(
     pictures: list[Painting] = []
     written = writer(format, lambda: loader.hub.endpoint, pictures)
     with open_index(index or settings.index) as store:
-        auditor = Auditor(store, loader, frozenset(foundations()), config=settings, online=online, glance=glance)
+        auditor = Auditor(
+            store, loader, frozenset(foundations()), config=settings, online=online, glance=glance, checked=kept()
+        )
         done: list[Audit] = []
         for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):
             if painter:

@@ -24,6 +24,7 @@ def compare(
     output: Output = None,
 ) -> None:
     """Test whether two models share an origin, and explain what the answer rests on."""
+    from hubdna.checked import kept
     from hubdna.compare import compare_models
     from hubdna.models import Loader
     from hubdna.records import ModelRef
@@ -33,7 +34,7 @@ def compare(
     if format is PairFormat.html:
         write(output, _page(pair, endpoint, token, read))
         return
-    result = compare_models(*pair, Loader(endpoint, token, read.value))
+    result = compare_models(*pair, Loader(endpoint, token, read.value), kept())
     if format is PairFormat.json:
         write(output, json.comparison(result))
     else:
@@ -45,13 +46,14 @@ def _page(refs: tuple[ModelRef, ModelRef], endpoint: str | None, token: str | No
     import datetime
 
     from hubdna import __version__
+    from hubdna.checked import kept
     from hubdna.compare import compare_models
     from hubdna.painting import KeepingLoader, pair
     from hubdna.records import Painting
     from hubdna.report import html
 
     loader = KeepingLoader(endpoint, token, read.value)
-    result = compare_models(*refs, loader)
+    result = compare_models(*refs, loader, kept())
     a, b = (loader.kept(ref) for ref in refs)
     note = "an adapter alone holds no layers to compare"
     picture = pair(a, b, result.verdict) if a and b else Painting(result.a, note=note)

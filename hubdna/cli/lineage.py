@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from hubdna.records import Family, ModelRef
+    from hubdna.records import CheckedReceipt, Family, ModelRef
     from hubdna.search import Once
     from hubdna.store import IndexDir
 
@@ -55,6 +55,7 @@ def lineage(
     """Draw family trees: which models of an index are of one origin, and which was made from which."""
     from rich.console import Console
 
+    from hubdna.checked import kept
     from hubdna.descent import members
     from hubdna.models import Loader
     from hubdna.records import ModelRef
@@ -65,7 +66,8 @@ def lineage(
     asked = [ModelRef.parse(ref) for ref in refs or ()]
     loader, console = Loader(endpoint, token), Console(stderr=True, quiet=quiet, highlight=False)
     with open_index(index) as store:
-        found = _find(store, members(store, asked), Once(loader.rows), console, remarks)
+        checked = kept(say=lambda text: console.print(text, markup=False, soft_wrap=True))
+        found = _find(store, members(store, asked), Once(loader.rows), console, remarks, checked)
         where, origin = describe(store), provenance(store)
     paid = loader.n_bytes_read, loader.n_requests
     if format is Drawing.text:
@@ -81,7 +83,14 @@ def lineage(
     write(output, forms[format]())
 
 
-def _find(store: IndexDir, asked: Sequence[ModelRef], rows: Once, console: Console, remarks: bool) -> list[Family]:
+def _find(
+    store: IndexDir,
+    asked: Sequence[ModelRef],
+    rows: Once,
+    console: Console,
+    remarks: bool,
+    checked: Sequence[CheckedReceipt],
+) -> list[Family]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from hubdna.lineage import families
@@ -94,7 +103,7 @@ def _find(store: IndexDir, asked: Sequence[ModelRef], rows: Once, console: Conso
             entry = store.get(name)
             progress.update(task, advance=len(store.copies(entry)) if entry else 1)
 
-        found = list(families(store, asked, rows, step, remarks))
+        found = list(families(store, asked, rows, step, remarks, checked))
     if rows.failed:
         console.print(
             f"{len(rows.failed)} models could not be read again from the Hub; the index holds no rows of them, so"

@@ -68,6 +68,10 @@ def verify(
     recalibrate: Annotated[bool, typer.Option("--recalibrate", help="Measure noise and reference here, too.")] = False,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "auto",
     challenge: Annotated[int | None, typer.Option(help="Repeat the draw of another verification.")] = None,
+    save: Annotated[
+        bool,
+        typer.Option("--save", help="Keep it: lineage and compare then know the direction. Needs all of it checked."),
+    ] = False,
     format: FormatOption = Format.text,
     output: Output = None,
     quiet: Quiet = False,
@@ -78,12 +82,18 @@ def verify(
     from hubdna.proof import verify as check
     from hubdna.proof import words
 
+    if save and (parent is None or model is None):
+        raise UsageError("--save: expected --parent and --model, the weights that the receipt leads from and to")
     with _bar(quiet) as progress:
         report = check(
             directory, parent=parent, model=model, budget=_share(budget), top_q=top_q, recalibrate=recalibrate,
             device=device, challenge=challenge, progress=progress,
         )  # fmt: skip
     emit(format, output, lambda: Text(words.report_text(report)), lambda: words.report_json(report))
+    if save and report.verdict == "consistent" and parent and model:
+        from hubdna.cli.prove_keep import keep_checked
+
+        typer.echo(f"kept in {keep_checked(report, parent, model)}", err=True)
     raise typer.Exit({"consistent": 0, "inconsistent": 1, "not-checkable": 3}[report.verdict])
 
 

@@ -37,6 +37,7 @@ def search(
     """Find a model's nearest relatives in an index; each one is re-tested exactly."""
     from rich.console import Group
 
+    from hubdna.checked import kept
     from hubdna.descent import descent
     from hubdna.models import Loader
     from hubdna.records import ModelRef
@@ -44,11 +45,11 @@ def search(
     from hubdna.search import nearest
     from hubdna.seed import describe, open_index
 
-    loader = Loader(endpoint, token, read.value)
+    loader, checked = Loader(endpoint, token, read.value), kept()
     with open_index(index) as store:
         model = loader.load(ModelRef.parse(ref), store)
-        found = nearest(model.dna, store, k, loader.rows)
-        below = descent(model.snapshot.ref, store, loader.rows) if descendants else None
+        found = nearest(model.dna, store, k, loader.rows, checked=checked)
+        below = descent(model.snapshot.ref, store, loader.rows, checked) if descendants else None
         where, n = describe(store), sum(1 for _ in store.entries())
     cost = loader.n_bytes_read, loader.n_requests
     emit(

@@ -26,14 +26,16 @@ from hubdna.records.evidence import (
     Difference,
     Direction,
     Evidence,
+    Mark,
     Match,
     Origin,
     Verdict,
 )
-from hubdna.records.lineage import Descent, Edge, Family, LayerSource, Mark, Member, Mixture, MixtureKind
+from hubdna.records.lineage import Descent, Edge, Family, LayerSource, Member, Mixture, MixtureKind
 from hubdna.records.models import Choice, Kind, ModelRef, ReadLevel, Skipped, Snapshot, TensorInfo
 from hubdna.records.painting import LayerEvidence, LayerState, Painted, Painting
 from hubdna.records.receipts import (
+    CheckedReceipt,
     CheckOutcome,
     Coverage,
     ReceiptCheck,
@@ -41,6 +43,7 @@ from hubdna.records.receipts import (
     ReceiptParent,
     ReceiptReport,
     ReceiptVerdict,
+    Weights,
 )
 
 __all__ = [
@@ -53,6 +56,7 @@ __all__ = [
     "CardPatch",
     "Certainty",
     "CheckOutcome",
+    "CheckedReceipt",
     "Choice",
     "Claim",
     "Comparison",
@@ -96,4 +100,5 @@ __all__ = [
     "TensorInfo",
     "Verdict",
     "View",
+    "Weights",
 ]

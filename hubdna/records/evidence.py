@@ -35,6 +35,21 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A sign that one of two models was made from the other: in the bits, or a receipt that was checked.
+
+    Attributes:
+        name: which sign.
+        child: 0 when the first was made from the second, 1 when the second was made from the first.
+        because: the sign in words.
+    """
+
+    name: str
+    child: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """How two models differ where their matrices were compared weight by weight. Says nothing about the origin.
 
@@ -95,6 +110,8 @@ class Evidence:
         n_tokens: length of the token table, 0 without one.
         layer_map: layers of A and B that resemble each other.
         difference: how exact corners differ, or None.
+        receipts: training receipts that this user checked in full, from the exact bytes of one to those of the other.
+        marks: certain marks of direction; looked for only where there are receipts, which they may contradict.
     """
 
     buckets: tuple[Bucket, ...]
@@ -127,6 +144,8 @@ class Evidence:
     n_tokens: tuple[int, int] = (0, 0)
     layer_map: tuple[tuple[int, int], ...] = ()
     difference: Difference | None = None
+    receipts: tuple[Mark, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,28 +67,14 @@ class Mixture:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A sign in the bits that one of two models was made from the other.
-
-    Attributes:
-        name: which sign.
-        child: 0 when the first was made from the second, 1 when the second was made from the first.
-        because: the sign in words.
-    """
-
-    name: str
-    child: int
-    because: str
-
-
-@dataclass(frozen=True, slots=True)
 class Edge:
     """Two neighbours in a family tree.
 
     Attributes:
         parent, child: which was made from which; for an undirected edge in the likelier order.
-        certainty: "certain" and "likely" edges have a direction, those of certainty "none" have not.
-        chance: that the child was made from the parent, from the shape of the tree and from marks; in [0, 1].
+        certainty: "certain", "attested" and "likely" edges have a direction, those of certainty "none" have not.
+        chance: that the child was made from the parent, from the shape of the tree and from marks; in [0, 1]. 1 of
+            certain and attested edges, where it is not computed.
         relation: as a verdict's, or None.
         because: marks in words.
     """

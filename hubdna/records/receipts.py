@@ -96,3 +96,41 @@ class ReceiptReport:
         if "failed" in outcomes:
             return "inconsistent"
         return "not-checkable" if "not-checkable" in outcomes or not outcomes else "consistent"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The exact weights of one model, in all the ways they are known by.
+
+    Attributes:
+        root: over its named tensors, as receipts have it.
+        content: digest of all float tensors' bits, whatever the names and the files; as of a DNA that was read whole.
+        scheme: of that DNA.
+        sha256: of its weights files, in order.
+    """
+
+    root: str
+    content: str | None
+    scheme: str
+    sha256: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedReceipt:
+    """A receipt that the user of this machine has verified: every interval was trained again, from and to these bytes.
+
+    Attributes:
+        author: hexadecimal Ed25519 public key.
+        root: what the author signed.
+        parent_name: what the receipt calls the parent; `parent` is what it was.
+        n_intervals: all of which were repeated.
+        date: of the verification, `2027-01-31`.
+    """
+
+    author: str
+    root: str
+    parent_name: str
+    parent: Weights
+    child: Weights
+    n_intervals: int
+    date: str

@@ -13,9 +13,10 @@ import networkx as nx
 from hubdna.records import Edge, Family
 from hubdna.report.forest import Layout, layouts, line, number_of_copies, plain, words
 
-_ARROWS = {"certain": "-->", "likely": "-.->", "open": "-.-", "merge": "==>"}
+_ARROWS = {"certain": "-->", "attested": "--o", "likely": "-.->", "open": "-.-", "merge": "==>"}
 _STYLES = {
-    "certain": "style=solid", "likely": "style=dashed", "open": "style=dotted, dir=none",
+    "certain": "style=solid", "attested": "style=bold, arrowhead=normalodot", "likely": "style=dashed",
+    "open": "style=dotted, dir=none",
     "merge": 'color="black:invis:black"',
 }  # fmt: skip
 

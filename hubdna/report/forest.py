@@ -21,14 +21,15 @@ from hubdna.records import Edge, Family
 from hubdna.report.text import clean
 from hubdna.report.wording import remark
 
-Line = Literal["certain", "likely", "open", "merge"]
+Line = Literal["certain", "attested", "likely", "open", "merge"]
 MEANINGS: dict[Line, str] = {
     "certain": "certain: no ordinary process leaves its mark the other way round",
+    "attested": "attested: by a receipt that was trained again here in full; not who had the parent's weights first",
     "likely": "likely: by the shape of the whole tree, with its chance",
     "open": "?: one origin, direction not known; both may come from a model that the index lacks",
     "merge": "merge of several parents",
 }
-_STRENGTH = {"certain": 0, "attested": 1, "likely": 1, "none": 2}
+_STRENGTH = {"certain": 0, "attested": 1, "likely": 2, "none": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def line(edge: Edge) -> Line:
     """How an edge is drawn."""
     if edge.certainty == "none":
         return "open"
-    return "merge" if edge.relation == "merge" else "certain" if edge.certainty == "certain" else "likely"
+    return "merge" if edge.relation == "merge" else edge.certainty
 
 
 def words(edge: Edge) -> str:

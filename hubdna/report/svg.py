@@ -29,12 +29,13 @@ STYLE = """
 text { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1f2328 }
 .name { font-size: 12.5px } .small { font-size: 11px; fill: #59636e } .family { font-size: 14px; font-weight: bold }
 .ground { fill: #ffffff } .box { fill: #f6f8fa; stroke: #818b98 } .root { stroke-width: 2.5 } .head { fill: #1f2328 }
-.certain, .likely, .open, .merge { fill: none; stroke: #1f2328; stroke-width: 1.6 }
+.certain, .attested, .likely, .open, .merge { fill: none; stroke: #1f2328; stroke-width: 1.6 }
+.attested { stroke-dasharray: 14 4 2 4 }
 .likely { stroke-dasharray: 11 5 } .open { stroke-width: 2.6; stroke-linecap: round; stroke-dasharray: 0.1 6 }
 .merge { stroke-width: 5 } .inner { fill: none; stroke: #ffffff; stroke-width: 2 }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc } .small { fill: #9198a1 } .ground { fill: #0d1117 } .box { fill: #151b23; stroke: #7d8590 }
-.head { fill: #f0f6fc } .certain, .likely, .open, .merge { stroke: #f0f6fc } .inner { stroke: #0d1117 }
+.head { fill: #f0f6fc } .certain, .attested, .likely, .open, .merge { stroke: #f0f6fc } .inner { stroke: #0d1117 }
 }
 """
 
@@ -222,7 +223,7 @@ def _aside(start: _Box, end: _Box, head: int) -> str:
 def _edge(edge: Edge, path: str) -> str:
     way = "-" if line(edge) == "open" else "->"
     said = f"{edge.parent.repo_id} {way} {edge.child.repo_id}: {words(edge)}"
-    if line(edge) in ("certain", "likely") and edge.because:
+    if line(edge) in ("certain", "attested", "likely") and edge.because:
         said += f" ({'; '.join(edge.because)})"
     return f"<g><title>{escape(plain(said))}</title>{_line(line(edge), path)}</g>"
 
@@ -241,7 +242,9 @@ def _legend() -> Iterator[str]:
         x += _legend_step(kind)
 
 
-_KINDS: dict[Line, str] = {"certain": "certain", "likely": "likely", "open": "direction not known", "merge": "merge"}
+_KINDS: dict[Line, str] = {
+    "certain": "certain", "attested": "attested", "likely": "likely", "open": "direction not known", "merge": "merge"
+}  # fmt: skip
 
 
 def _legend_step(kind: Line) -> float:

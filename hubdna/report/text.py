@@ -106,6 +106,8 @@ def headline(v: Verdict) -> str:
 
 def direction(v: Verdict) -> str:
     """Who came from whom, or that this is not known."""
+    if v.direction == "undirected" and v.evidence.receipts:
+        return "undirected: what speaks for a direction contradicts itself"
     if v.direction == "undirected":
         return "undirected: the weights do not show which came first"
     return f"{_WORDS[v.certainty]}{'A from B' if v.direction == 'a-from-b' else 'B from A'}"

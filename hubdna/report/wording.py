@@ -67,6 +67,9 @@ def explain(verdict: Verdict) -> list[str]:
         shares = ", ".join(f"{share:.0%}" for share in e.agreement)
         lines.append(f"two matchings of the hidden units agree on {shares} of them by layer")
         lines.append(f"calibrated, not exact: {calibration()}")
+    lines += [mark.because for mark in (*e.receipts, *e.marks)]
+    if e.receipts and verdict.direction == "undirected":
+        lines.append("these contradict each other, so none of them gives a direction")
     if e.difference is not None and e.difference.rank is not None and not verdict.disguise:
         lines.append(f"the change has rank {e.difference.rank} in every matrix looked at")
     if e.n_rows_equal:

@@ -125,8 +125,18 @@ class Case:
         return match.created_at is not None and self.created_at is not None and match.created_at > self.created_at
 
     def is_likely_parent(self, match: Match) -> bool:
-        """Whether a match is more likely this model's parent than its child. Origin itself has no direction."""
+        """Whether a match is more likely this model's parent than its child. Origin itself has no direction.
+
+        A receipt that was checked decides; else it takes dates, and somebody's word that the match is a base.
+        """
+        if match.verdict.certainty == "attested":
+            return match.verdict.direction == "a-from-b"
         return self.is_earlier(match) and self.is_known_base(match.ref.repo_id, besides=self.ref.repo_id)
+
+    @staticmethod
+    def is_attested_child(match: Match) -> bool:
+        """Whether a checked receipt says that a match was trained from this model."""
+        return match.verdict.certainty == "attested" and match.verdict.direction == "b-from-a"
 
     @property
     def likely_parents(self) -> tuple[Match, ...]:
@@ -147,8 +157,9 @@ class Case:
         return match.verdict.relation == "component" and e.n_alone[0] > e.n_genes
 
     def severity(self, match: Match) -> Severity:
-        """The most that a shared origin with a match supports: `warning` of a close, likely parent, else `info`."""
-        return "warning" if self.is_likely_parent(match) and self.is_close(match) else "info"
+        """The most that a match supports: `warning` of an attested or a close, likely parent, else `info`."""
+        sure = self.is_close(match) or match.verdict.certainty == "attested"
+        return "warning" if self.is_likely_parent(match) and sure else "info"
 
     def declares_us(self, match: Match) -> bool:
         """Whether a match's own card names this model as its base."""

@@ -19,7 +19,8 @@ SEVERITIES: tuple[Severity, ...] = ("warning", "info")
 def undeclared_base(case: Case) -> Iterator[Finding]:
     """Speak to the likely child only, and only where no rule says the same more exactly.
 
-    `warning` when the other model is on the foundation list or is others' declared base, and was published earlier;
+    `warning` when a checked receipt says that this model was trained from the other one, or when that is on the
+    foundation list or is others' declared base, and was published earlier;
     `info` when neither side is likely to be the parent, or the weights correlate so little that a shared seed could
     explain it. The likely parent receives nothing, and a foundation model never does: it may have been uploaded anew.
     What only a small part was taken from is no base: HD011 speaks of that.
@@ -33,7 +34,8 @@ def undeclared_base(case: Case) -> Iterator[Finding]:
         return
     if known is not None or case.is_known_base(case.ref.repo_id, besides=case.ref.repo_id):
         return
-    others = [m for m in case.relatives if not (case.declares_us(m) or case.is_later(m) or case.is_small_part(m))]
+    below = [m for m in case.relatives if case.declares_us(m) or case.is_later(m) or case.is_attested_child(m)]
+    others = [m for m in case.relatives if m not in below and not case.is_small_part(m)]
     if others:
         yield _finding(case, others[0], "info")
 
