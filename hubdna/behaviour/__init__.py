@@ -21,12 +21,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hubdna.behaviour.measures import pair
     from hubdna.behaviour.observation import Limits, Observer, observe
     from hubdna.behaviour.probes import scheme
 
-__all__ = ["Limits", "Observer", "observe", "scheme"]
+__all__ = ["Limits", "Observer", "observe", "pair", "scheme"]
 
-_HOMES = {"Limits": "observation", "Observer": "observation", "observe": "observation", "scheme": "probes"}
+_HOMES = {
+    "Limits": "observation",
+    "Observer": "observation",
+    "observe": "observation",
+    "pair": "measures",
+    "scheme": "probes",
+}
 
 
 def __getattr__(name: str) -> Any:

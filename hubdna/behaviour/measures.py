@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.errors import BehaviourError
-from hubdna.records.behaviour import PLACES, Behaviour
+from hubdna.records.behaviour import PLACES, Behaviour, BehaviourPair
 
 N_PROJECTED = 128
 SEED = 2509_24496
@@ -45,6 +45,14 @@ def cka(a: Behaviour, b: Behaviour, place: int) -> float | None:
 def all_cka(a: Behaviour, b: Behaviour) -> tuple[float | None, ...]:
     """`cka` at every place."""
     return tuple(cka(a, b, place) for place in range(len(PLACES)))
+
+
+def pair(name_a: str, a: Behaviour, name_b: str, b: Behaviour) -> BehaviourPair:
+    """All plain measures of two behaviours. Raises BehaviourError for two schemes."""
+    return BehaviourPair(
+        name_a, name_b, a.scheme, a.modality, len(a.top), all_cka(a, b), agreement(a, b), (a.notes, b.notes),
+        a.seconds + b.seconds,
+    )  # fmt: skip
 
 
 def comparable_answers(a: Behaviour, b: Behaviour) -> bool:
@@ -102,16 +110,17 @@ def projection(behaviour: Behaviour, place: int = len(PLACES) - 1) -> NDArray[np
     drawn = np.random.default_rng(SEED).normal(size=(N_PROJECTED, len(values)))
     found = drawn @ (values - values.mean())
     norm = float(np.linalg.norm(found))
-    return (found / norm if norm else found).astype(np.float32)
+    unit: NDArray[np.float32] = (found / norm if norm else found).astype(np.float32)
+    return unit
 
 
 def _unbiased(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
     """Relations without their diagonal, centred as Song et al. do, so that independent states give 0 on average."""
-    k = matrix.astype(np.float64)
+    k: NDArray[np.float64] = matrix.astype(np.float64)
     n = len(k)
     np.fill_diagonal(k, 0)
     mean = k.sum(0) / (n - 2) - k.sum() / (2 * (n - 1) * (n - 2))
-    k = k - mean[:, None] - mean[None, :]
+    k -= mean[:, None] + mean[None, :]
     np.fill_diagonal(k, 0)
     return k
 

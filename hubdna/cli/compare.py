@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hubdna.cli.options import Endpoint, Output, PairFormat, Read, ReadOption, Token, write, write_text
+from hubdna.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hubdna.records import ModelRef
 
 EXAMPLES = "Examples: hubdna compare org/child org/parent | hubdna compare ./a ./b --format html -o pair.html"
@@ -22,6 +25,9 @@ def compare(
     token: Token = None,
     format: Annotated[PairFormat, typer.Option("--format", help="What the report looks like.")] = PairFormat.text,
     output: Output = None,
+    behaviour: Annotated[
+        bool, typer.Option("--behaviour", help="Run both on probes instead, and say how alike they behave.")
+    ] = False,
 ) -> None:
     """Test whether two models share an origin, and explain what the answer rests on."""
     from hubdna.checked import kept
@@ -31,6 +37,9 @@ def compare(
     from hubdna.report import json, text
 
     pair = ModelRef.parse(a), ModelRef.parse(b)
+    if behaviour:
+        _behaviour(pair, format, output)
+        return
     if format is PairFormat.html:
         write(output, _page(pair, endpoint, token, read))
         return
@@ -39,6 +48,20 @@ def compare(
         write(output, json.comparison(result))
     else:
         write_text(output, text.comparison(result))
+
+
+def _behaviour(pair: tuple[ModelRef, ModelRef], format: PairFormat, output: Path | None) -> None:
+    """Another question, another report: it never says anything about an origin."""
+    from hubdna.cli.behaviour import compare_behaviour
+    from hubdna.report import behaviour as report
+
+    if format is PairFormat.html:
+        raise UsageError("--behaviour has no html report; take text or json")
+    result = compare_behaviour(*pair)
+    if format is PairFormat.json:
+        write(output, report.json(result))
+    else:
+        write_text(output, report.text(result))
 
 
 def _page(refs: tuple[ModelRef, ModelRef], endpoint: str | None, token: str | None, read: Read) -> str:

@@ -17,7 +17,7 @@ from hubdna.records.audit import (
     Provenance,
     Severity,
 )
-from hubdna.records.behaviour import Behaviour, Modality
+from hubdna.records.behaviour import Behaviour, BehaviourPair, Modality
 from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
@@ -50,6 +50,7 @@ __all__ = [
     "UNIT_VIEWS",
     "Audit",
     "Behaviour",
+    "BehaviourPair",
     "Block",
     "Bucket",
     "CardEdit",

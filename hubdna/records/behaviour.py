@@ -46,3 +46,29 @@ class Behaviour:
     def seen(self) -> tuple[bool, ...]:
         """Which of `PLACES` could be looked at."""
         return tuple(bool(matrix.any()) for matrix in self.relations)
+
+
+@dataclass(frozen=True, slots=True)
+class BehaviourPair:
+    """How alike two models behave. It says nothing about their origin.
+
+    Attributes:
+        a, b: the models, as they were named.
+        scheme: of both behaviours.
+        modality: of the probes.
+        n_probes: how many there were.
+        alignment: at each of `PLACES`, in [-1, 1]; None where one of the two could not be looked at.
+        agreement: share of the probes with the same likeliest answer, in [0, 1]; None without comparable answers.
+        notes: what a reader should know of a, and of b.
+        seconds: of computing, both together.
+    """
+
+    a: str
+    b: str
+    scheme: str
+    modality: Modality
+    n_probes: int
+    alignment: tuple[float | None, ...]
+    agreement: float | None
+    notes: tuple[tuple[str, ...], tuple[str, ...]]
+    seconds: float

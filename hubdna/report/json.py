@@ -41,13 +41,13 @@ def dna(result: Dna) -> str:
         "choice": None if result.choice is None else asdict(result.choice), "genes": genes,
         "skipped": dict(result.reasons),
     }  # fmt: skip
-    return _dump("hubdna.dna/1", body)
+    return dump("hubdna.dna/1", body)
 
 
 def comparison(result: Comparison) -> str:
     """`hubdna.compare/1`."""
     body = {"a": str(result.a), "b": str(result.b), **_verdict(result.verdict)}
-    return _dump("hubdna.compare/1", {**body, "n_bytes_read": result.n_bytes_read, "n_requests": result.n_requests})
+    return dump("hubdna.compare/1", {**body, "n_bytes_read": result.n_bytes_read, "n_requests": result.n_requests})
 
 
 def matches(
@@ -61,29 +61,29 @@ def matches(
     """`hubdna.search/1`; cost is (bytes, requests)."""
     body = {"ref": str(ref), "index": where, "n_models": n_models, "n_bytes_read": cost[0], "n_requests": cost[1]}
     body |= {"matches": [_match(m) for m in found], **({} if descent is None else _descent(descent))}
-    return _dump("hubdna.search/1", body)
+    return dump("hubdna.search/1", body)
 
 
 def audits(results: Iterable[Audit]) -> str:
     """`hubdna.audit/1`."""
-    return _dump("hubdna.audit/1", {"audits": [_audit(a) for a in results]})
+    return dump("hubdna.audit/1", {"audits": [_audit(a) for a in results]})
 
 
 def lineage(families: Iterable[Family], provenance: Provenance, cost: tuple[int, int] = (0, 0)) -> str:
     """`hubdna.lineage/1`; cost is (bytes, requests)."""
     made = {key: value for key, value in asdict(provenance).items() if key != "configuration"}  # which is of audits
     body = {"families": [_family(f) for f in families], "provenance": made}
-    return _dump("hubdna.lineage/1", {**body, "n_bytes_read": cost[0], "n_requests": cost[1]})
+    return dump("hubdna.lineage/1", {**body, "n_bytes_read": cost[0], "n_requests": cost[1]})
 
 
 def index_info(info: IndexInfo, skips: Sequence[Skipped]) -> str:
     """`hubdna.index/1`."""
-    return _dump("hubdna.index/1", {**asdict(info), "skipped": [asdict(s) for s in skips]})
+    return dump("hubdna.index/1", {**asdict(info), "skipped": [asdict(s) for s in skips]})
 
 
 def table(schema: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> str:
     """Any list of rows under a schema name."""
-    return _dump(schema, {**more, "rows": list(rows)})
+    return dump(schema, {**more, "rows": list(rows)})
 
 
 def _audit(audit: Audit) -> dict[str, Any]:
@@ -168,7 +168,8 @@ def _verdict(v: Verdict) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _dump(schema: str, body: Mapping[str, Any]) -> str:
+def dump(schema: str, body: Mapping[str, Any]) -> str:
+    """A report of one schema: its name first, numbers that do not exist as null."""
     return json.dumps(_finite({"schema": schema, **body}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
