@@ -59,7 +59,7 @@ def lineage(
     from hubdna.descent import members
     from hubdna.models import Loader
     from hubdna.records import ModelRef
-    from hubdna.report import diagrams, json, svg, tree
+    from hubdna.report import json, tree
     from hubdna.search import Once
     from hubdna.seed import describe, open_index, provenance
 
@@ -72,15 +72,23 @@ def lineage(
     paid = loader.n_bytes_read, loader.n_requests
     if format is Drawing.text:
         write_text(output, tree.lineage(found, where, paid), WIDTH)
-        return
+    elif format is Drawing.json:
+        write(output, json.lineage(found, origin, paid))
+    else:
+        write(output, _drawn(format, found))
+
+
+def _drawn(format: Drawing, found: Sequence[Family]) -> str:
+    """The trees as a picture or a graph."""
+    from hubdna.report import diagrams, svg
+
     forms = {
-        Drawing.json: lambda: json.lineage(found, origin, paid),
-        Drawing.graphml: lambda: diagrams.graphml(found),
-        Drawing.mermaid: lambda: diagrams.mermaid(found),
-        Drawing.dot: lambda: diagrams.dot(found),
-        Drawing.svg: lambda: svg.svg(found),
+        Drawing.graphml: diagrams.graphml,
+        Drawing.mermaid: diagrams.mermaid,
+        Drawing.dot: diagrams.dot,
+        Drawing.svg: svg.svg,
     }
-    write(output, forms[format]())
+    return forms[format](found)
 
 
 def _find(

@@ -13,7 +13,7 @@ exponents are those between the two larger ones (1: ten times the models take te
 1 MB count as 20 ms and 1 MB. From 10 tuned models to 100 both grow faster: of each model up to 64 others are asked
 whether it is a merge of them.
 
-Bar, set before anything was measured: every outcome as said in the table; no edge with a direction anywhere. Copies:
+Bar, set before this board was run: every outcome as said in the table; no edge with a direction anywhere. Copies:
 time and memory grow by an exponent of 1.2 at most. Tuned models: every pair has a distance, so 2.2 at most.
 
     python scripts/boards/odd.py [--quick] [--fresh]

@@ -18,6 +18,11 @@ correlation 0.3 and above, and is the first match for 99 % of the pair sets' mod
 above are candidates whether they pass or not; no `common` outside the class, none for models without a relative; at
 most 1.2 KiB of memory a model; a thousand copies of one model hide no match and at most double the time of a query.
 
+Disguised children are shown and stand outside the bar. With the residual stream rotated or shuffled all that pass are
+found from 0.4 up; at 0.3 half of them are: fewer views of the weights are left, whose sketches do not stand out
+among twenty thousand models. More bits a gene, or more re-tests a query, may find them. What hides units and
+stream at once passes no test from 0.4 down, so that there is nothing to find.
+
     HUBDNA_ZOO=DIR python scripts/boards/search.py [--quick] [--fresh]
 """
 

@@ -195,6 +195,14 @@ class TestSvg:
         for form in (svg.svg, diagrams.graphml, diagrams.dot, diagrams.mermaid):
             assert form(turned) == form(ALL)
 
+    def test_a_line_without_direction_is_drawn_to_the_right(self) -> None:
+        """To the left it would run below the box that it ends at."""
+        chains = [edge(a, b) for a, b in (("o/r", "o/x"), ("o/x", "o/y"), ("o/y", "o/z"), ("o/p", "o/q"))]
+        drawn = svg.svg([family(*chains, edge("o/z", "o/q", "none"))])
+        (path,) = re.findall(r'class="open" d="([^"]*)"', drawn.split("o/z - o/q")[1])[:1]
+        across = [float(x) for x in re.findall(r"([\d.]+) [\d.]+", path)]
+        assert across == sorted(across)
+
     def test_a_long_name_is_cut_in_the_middle(self) -> None:
         assert svg.cut("organisation/" + "x" * 60 + "-final") == "organisation/xxxxx…xxxxxxxxxxx-final"
         assert svg.cut("short") == "short"
