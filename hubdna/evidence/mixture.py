@@ -71,12 +71,13 @@ def linear(places: Sequence[Place], known: Sequence[int], candidates: Sequence[D
         return None
     readings = Readings(equations)
     chosen = _best(readings)
-    if len(chosen) < 2:
+    pairs = [[known[i] for i in s] for s in (readings.solve(readings.target)[0], chosen) if len(s) == 2]
+    if len(chosen) < 2 or any(_one_adapter(places, pair) for pair in pairs):
         return None
     shares = shares_of(equations, chosen)
     standing = readings.against(readings.target, chosen, largest(equations, chosen))
     models = [known[i] for i in chosen]
-    if standing == "refuted" or not makes_sense(shares) or (len(chosen) == 2 and _one_adapter(places, models)):
+    if standing == "refuted" or not makes_sense(shares):
         return None
     if len(chosen) >= MANY and _oddities(equations, chosen) > 1:
         standing = "open"

@@ -32,11 +32,10 @@ def unmix(target: Dna, candidates: Sequence[Dna], *, thorough: bool = True, rema
     """
     few = candidates[:MAX_CANDIDATES]
     places = align(target, few)
-    alike = [_size(dna) == _size(target) for dna in few]
-    known = distinct(places, alike)
+    known = distinct(places, sorted(range(len(few)), key=lambda i: _size(few[i])))
     if len(known) < 2:
         return None
-    built_alike = [i for i in known if alike[i]]
+    built_alike = distinct(places, [i for i in range(len(few)) if _size(few[i]) == _size(target)])
     found = layers.layered(places, known, few) or mixture.linear(places, built_alike, few)
     if not found and thorough:
         found = sparse.sparse(places, built_alike, few)
@@ -49,14 +48,14 @@ def _size(dna: Dna) -> int:
     return len(dna.blocks) + len(dna.samples)
 
 
-def distinct(places: Sequence[Place], alike: Sequence[bool]) -> list[int]:
-    """Candidates that have most places; copies and casts of the target left out.
+def distinct(places: Sequence[Place], order: Sequence[int]) -> list[int]:
+    """Candidates that have most places; of equal ones the first in order; copies and casts of the target left out.
 
-    Of equal ones the first that is built like the target (bool for each): a model with some of its layers twice equals
-    the model that it was made from wherever that has a place.
+    A model with some of its layers twice equals the model that it was made from wherever that has a place. So layers
+    are looked for in smaller models first, sums among models built like the target only.
     """
     kept: dict[bytes, int] = {}
-    for i in sorted(range(len(alike)), key=lambda i: not alike[i]):
+    for i in order:
         held = [p for p in places if p.names[i]]
         if len(held) >= max(FOUND_IN * len(places), 1) and not all(_same(p, i) for p in held):
             kept.setdefault(b"".join(p.others[i].tobytes() for p in places), i)

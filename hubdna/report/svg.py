@@ -185,10 +185,10 @@ def _edges(layout: Layout, places: dict[str, _Box]) -> Iterator[str]:
         for edge in layout.below[name]:
             yield _edge(edge, _branch(places[name], places[far_end(edge, name)], _head(edge)))
     for edge in layout.beside:
-        ends = [places[edge.parent.repo_id], places[edge.child.repo_id]]
-        if line(edge) == "open":  # it leads nowhere, so it is drawn to the right, where there is a lane for it
-            ends.sort(key=lambda box: box.x)
-        yield _edge(edge, _aside(*ends, _head(edge)))
+        start, end = places[edge.parent.repo_id], places[edge.child.repo_id]
+        if line(edge) == "open" and end.x < start.x:  # it leads nowhere, and to the right there is a lane for it
+            start, end = end, start
+        yield _edge(edge, _aside(start, end, _head(edge)))
 
 
 def _head(edge: Edge) -> int:

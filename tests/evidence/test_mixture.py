@@ -155,6 +155,13 @@ def test_a_parent_is_not_lost_to_a_model_that_has_its_layers_twice() -> None:
     assert shares(found) == pytest.approx({"a": 0.4, "b": 0.6}, abs=1e-2)
 
 
+def test_a_stack_names_a_parent_and_not_a_model_that_has_its_layers_twice() -> None:
+    twice = stacked((A, 0), (A, 1), (A, 2), (A, 1), (A, 2), (A, 3))
+    target = stacked((A, 0), (A, 1), (A, 2), (B, 1), (B, 2), (B, 3))
+    found = read(target, {"twice": twice, "a": A, "b": B})
+    assert found is not None and {m.ref.repo_id for m in found.parents} == {"a", "b"}
+
+
 def test_a_mean_of_five_is_told_from_what_spans_it() -> None:
     """An arc's shares add up to more than one, so that a reading with it has one model less, and odd shares."""
     e, f = tuned(BASE, 5), tuned(BASE, 6)
