@@ -81,3 +81,7 @@ class CardError(HubdnaError):
 
 class ReceiptError(HubdnaError):
     """A training receipt, or the key to sign it with, cannot be written, read or believed."""
+
+
+class MaskError(HubdnaError):
+    """A mask cannot be made, read, put on or removed."""

@@ -31,6 +31,9 @@ MIN_ZEROED = 0.05
 """Share of weights that have to have become zero before a model is called pruned."""
 MIN_SURVIVORS = 0.999
 """Share of the weights left that are the other model's, bit for bit, before one is called its mask."""
+MIN_MASKED = 64
+"""Weights that have to have become zero before one is called the other's mask, where all others of the same matrices
+are equal bit for bit: learnt masks may take only one weight in a hundred."""
 RESCALED = 0.25
 """Spread of log(scale ratio) over matching rows: undisguised pairs of the zoo reach 0.12, rescaled ones
 begin at 0.63."""
@@ -212,9 +215,10 @@ def _rule_changed(e: Evidence) -> _Ruling | None:
         if d.grid[child] and not d.grid[1 - child] and d.similarity >= enough:
             return _Ruling("common", "quantized", towards, "likely")
         lost, kept = d.zeroed[1 - child], d.survivors_equal[1 - child]
+        all_kept = lost > 0 == d.zeroed[child] and kept == 1 and d.n_weights - d.n_equal >= MIN_MASKED
+        if all_kept or (lost >= MIN_ZEROED > d.zeroed[child] and kept >= MIN_SURVIVORS):
+            return _Ruling("common", "mask-of", towards, "likely")
         if lost >= MIN_ZEROED > d.zeroed[child]:
-            if kept >= MIN_SURVIVORS:
-                return _Ruling("common", "mask-of", towards, "likely")
             return _Ruling("common", "pruned")  # of this model, or of a third that both were made from
     return _Ruling("common", "adapter-merged") if d.rank is not None else None
 

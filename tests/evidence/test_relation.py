@@ -164,6 +164,28 @@ def test_a_few_zeros_are_no_pruning(bench: Bench) -> None:
     assert both_ways(bench, base(), maps(base(), smallest(0.02)))[1] is None
 
 
+def few(share: float) -> Edit:
+    """Zeros at random places: like a mask that was learnt, which does not look at size."""
+    return lambda w: w * (rng(5).random(w.shape) > share)
+
+
+def test_a_learnt_mask_takes_few_weights_and_leaves_all_others(bench: Bench) -> None:
+    assert both_ways(bench, base(), maps(base(), few(0.01))) == ("common", "mask-of", "b-from-a")
+
+
+def test_a_filled_mask_looks_like_the_parent_so_that_direction_is_likely_only(bench: Bench) -> None:
+    """Whoever fills the holes of a masked model and calls that the parent cannot be told from the owner by weights."""
+    release = maps(base(), few(0.2))
+    filled = maps(release, lambda w: np.where(w == 0, w.std() * rng(6).standard_normal(w.shape), w))
+    verdict = bench.compare(filled, release)
+    assert (verdict.relation, verdict.direction, verdict.certainty) == ("mask-of", "b-from-a", "likely")
+
+
+def test_few_zeros_beside_other_changes_are_no_mask(bench: Bench) -> None:
+    edited = maps(base(), lambda w: few(0.01)(w + 0.01 * w.std() * rng(7).standard_normal(w.shape)))
+    assert both_ways(bench, base(), edited)[1] is None
+
+
 # Changes of low rank.
 
 

@@ -1,0 +1,95 @@
+"""Learning a mask: the authorised domain is spared, the other one spoilt.
+
+    loss = mean over spared pictures of  KL(original(x) || masked(x))
+         - weight * mean over others of  min(-log masked(x)[class], bound)
+
+Peng et al. (CVPR 2024) state the loss of their SA-MAP as a divergence that is kept small on the source and driven up,
+to a bound, on the target. Ours: the first term compares with the original's answers instead of labels, so that sources
+without labels, or made up, are treated alike; the bound is taken for each picture, so that those already lost give
+no gradient, and pictures that still work are not forgotten for others that fail well.
+
+Where the two kinds of pictures come from, data, a generator, is all that differs between the paper's three settings
+(`hubdna.protect.settings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from hubdna.errors import MaskError
+from hubdna.protect.checkpoint import load, save
+from hubdna.protect.straight import Masked
+
+Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
+"""Step -> pictures [n, channels, height, width] and their classes [n]; the same for the same step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a mask is learnt.
+
+    Attributes:
+        steps: training steps.
+        batch: pictures of either kind, a step.
+        rate: learning rate of Adam at the start; it falls to zero along a cosine.
+        weight: of the spoilt domain against the spared one (the paper's lambda).
+        bound: a picture counts as lost at this -log p (the paper's alpha).
+        start: score of a weight at the start; those that reach 0 go.
+        seed: of everything random.
+    """
+
+    steps: int = 400
+    batch: int = 64
+    rate: float = 0.05
+    weight: float = 0.5
+    bound: float = 3.0
+    start: float = 1.0
+    seed: int = 0
+
+
+def train(
+    masked: Masked,
+    spare: Draw,
+    spoil: Draw,
+    recipe: Recipe,
+    *,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, float, float], None] = lambda step, kept, spoilt: None,
+) -> None:
+    """Train a mask's scores, in place; from where `checkpoint` stands, when there is one.
+
+    Raises:
+        MaskError: a loss is not a number: the model or the data hold some that are not.
+    """
+    scores = masked.scores
+    optimizer = torch.optim.Adam(list(scores.values()), recipe.rate)
+    first = load(checkpoint, scores, optimizer) if checkpoint else 0
+    for step in range(first, recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / recipe.steps)).item())
+        kept, spoilt = losses(masked, spare(step), spoil(step), recipe.bound)
+        optimizer.zero_grad()
+        (kept - recipe.weight * spoilt).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        progress(step + 1, float(kept.detach()), float(spoilt.detach()))
+        if checkpoint and (step + 1) % 50 == 0:
+            save(checkpoint, scores, optimizer, step + 1)
+
+
+def losses(
+    masked: Masked, spared: tuple[torch.Tensor, torch.Tensor], lost: tuple[torch.Tensor, torch.Tensor], bound: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(divergence from the original on spared pictures, bounded -log p on the others), both >= 0. Raises MaskError."""
+    n = len(spared[0])
+    answers = masked(torch.cat([spared[0], lost[0]])).log_softmax(1)
+    wanted = masked.original(spared[0]).log_softmax(1)
+    kept = functional.kl_div(answers[:n], wanted, reduction="batchmean", log_target=True)
+    spoilt = functional.nll_loss(answers[n:], lost[1], reduction="none").clamp(max=bound).mean()
+    if not bool(torch.isfinite(kept + spoilt)):
+        raise MaskError("the losses are no numbers: the model or the pictures hold NaN or infinity; nothing is written")
+    return kept, spoilt
