@@ -28,7 +28,7 @@ def save(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim
 
 
 def load(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam) -> int:
-    """Go on from a file: the step to go on with; 0 when there is none. Raises MaskError when it is another training's."""
+    """Go on from a file: the step to go on with, 0 without a file. Raises MaskError when it is another training's."""
     if not path.exists():
         return 0
     try:

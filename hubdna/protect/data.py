@@ -12,6 +12,9 @@ import torch
 
 from hubdna.errors import MaskError
 
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Pictures [n, channels, height, width] and their classes [n]."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
@@ -36,7 +39,7 @@ class Pictures:
         if int(self.y.min()) == int(self.y.max()):
             raise MaskError(f"pictures: all {len(self.y)} are of one class, so nothing can be told apart")
 
-    def batch(self, n: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, n: int, seed: int, step: int) -> Batch:
         """`n` of them, drawn with replacement: the same ones for the same seed and step."""
         chosen = torch.randint(len(self.y), (n,), generator=generator(seed, step))
         return self.x[chosen], self.y[chosen]

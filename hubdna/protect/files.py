@@ -83,7 +83,7 @@ def write(path: Path, weights: Weights, about: Mapping[str, str] | None = None) 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     save_file(
-        {name: np.ascontiguousarray(array) for name, array in weights.items()}, temporary, dict(about or {}) or None
+        {name: np.asarray(array, order="C") for name, array in weights.items()}, temporary, dict(about or {}) or None
     )
     with temporary.open("rb") as file:
         os.fsync(file.fileno())

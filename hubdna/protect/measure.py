@@ -77,14 +77,14 @@ class Protection:
 
     @property
     def lost(self) -> float:
-        """Share of what the target had to lose, its accuracy above chance, that is lost; at most 1 at chance or below."""
+        """Share of what the target had to lose, its accuracy above chance, that is lost; at most 1."""
         chance = 1 / self.n_classes
         had = self.target_before.accuracy - chance
         return min(1.0, (self.target_before.accuracy - self.target_after.accuracy) / had) if had > 0 else 0.0
 
 
 def st_d(source_before: float, source_after: float, target_before: float, target_after: float) -> float:
-    """The paper's ST-D of four accuracies in [0, 1], in [0, inf]; see the module for what it is where nothing dropped."""
+    """The paper's ST-D of four accuracies in [0, 1], in [0, inf]; the module says what it is where nothing dropped."""
     lost_source = (source_before - source_after) / source_before if source_before else 0.0
     lost_target = (target_before - target_after) / target_before if target_before else 0.0
     if lost_target <= 0:

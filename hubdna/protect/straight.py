@@ -17,6 +17,9 @@ from torch.func import functional_call
 from hubdna.protect.cover import covered, logits
 from hubdna.protect.mask import Bools
 
+CHUNK = 256
+"""Pictures that are looked at together where no gradient is needed."""
+
 
 class _Step(torch.autograd.Function):
     """1 above zero, else 0; backwards the identity."""
@@ -62,6 +65,15 @@ class Masked:
         """Logits float[n, classes] of the model without its mask."""
         with torch.no_grad():
             return logits(self.model(batch))
+
+    def answers(self, x: torch.Tensor) -> torch.Tensor:
+        """Classes int64[n] that the model without its mask sees in pictures."""
+        return torch.cat([self.original(part).argmax(1) for part in x.split(CHUNK)])
+
+    def taken(self) -> torch.Tensor:
+        """Share of the covered weights that go, in [0, 1], differentiable in the scores."""
+        gone = [(1 - _Step.apply(score)).sum() for score in self.scores.values()]  # type: ignore[no-untyped-call]
+        return torch.stack(gone).sum() / sum(score.numel() for score in self.scores.values())
 
     def kept(self) -> dict[str, Bools]:
         """The mask as it stands."""

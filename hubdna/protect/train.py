@@ -2,6 +2,7 @@
 
     loss = mean over spared pictures of  KL(original(x) || masked(x))
          - weight * mean over others of  min(-log masked(x)[class], bound)
+         + pull * share of the weights that go
 
 Peng et al. (CVPR 2024) state the loss of their SA-MAP as a divergence that is kept small on the source and driven up,
 to a bound, on the target. Ours: the first term compares with the original's answers instead of labels, so that sources
@@ -14,6 +15,7 @@ Where the two kinds of pictures come from, data, a generator, is all that differ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +25,18 @@ from torch.nn import functional
 
 from hubdna.errors import MaskError
 from hubdna.protect.checkpoint import load, save
+from hubdna.protect.data import Batch
 from hubdna.protect.straight import Masked
 
-Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
-"""Step -> pictures [n, channels, height, width] and their classes [n]; the same for the same step."""
+Draw = Callable[[int], tuple[Batch, Batch]]
+"""Step -> pictures to spare and pictures to spoil."""
+Progress = Callable[[int, float, float], None]
+EVERY = 50
+"""Steps between two checkpoints."""
+
+
+def quiet(step: int, kept: float, spoilt: float) -> None:
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,9 @@ class Recipe:
         weight: of the spoilt domain against the spared one (the paper's lambda).
         bound: a picture counts as lost at this -log p (the paper's alpha).
         start: score of a weight at the start; those that reach 0 go.
+        pull: on the share of weights that go: one that does little on either side stays.
         seed: of everything random.
+        pixels: lowest and highest value of the model's input; for pictures that are made up.
     """
 
     steps: int = 400
@@ -49,17 +61,18 @@ class Recipe:
     weight: float = 0.5
     bound: float = 3.0
     start: float = 1.0
+    pull: float = 1.0
     seed: int = 0
+    pixels: tuple[float, float] = (-1.0, 1.0)
 
 
 def train(
     masked: Masked,
-    spare: Draw,
-    spoil: Draw,
+    draw: Draw,
     recipe: Recipe,
     *,
     checkpoint: Path | None = None,
-    progress: Callable[[int, float, float], None] = lambda step, kept, spoilt: None,
+    progress: Progress = quiet,
 ) -> None:
     """Train a mask's scores, in place; from where `checkpoint` stands, when there is one.
 
@@ -71,19 +84,17 @@ def train(
     first = load(checkpoint, scores, optimizer) if checkpoint else 0
     for step in range(first, recipe.steps):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / recipe.steps)).item())
-        kept, spoilt = losses(masked, spare(step), spoil(step), recipe.bound)
+            group["lr"] = recipe.rate * (1 + math.cos(math.pi * step / recipe.steps)) / 2
+        kept, spoilt = losses(masked, *draw(step), recipe.bound)
         optimizer.zero_grad()
-        (kept - recipe.weight * spoilt).backward()  # type: ignore[no-untyped-call]
+        (kept - recipe.weight * spoilt + recipe.pull * masked.taken()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         progress(step + 1, float(kept.detach()), float(spoilt.detach()))
-        if checkpoint and (step + 1) % 50 == 0:
+        if checkpoint and (step + 1) % EVERY == 0:
             save(checkpoint, scores, optimizer, step + 1)
 
 
-def losses(
-    masked: Masked, spared: tuple[torch.Tensor, torch.Tensor], lost: tuple[torch.Tensor, torch.Tensor], bound: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(masked: Masked, spared: Batch, lost: Batch, bound: float) -> tuple[torch.Tensor, torch.Tensor]:
     """(divergence from the original on spared pictures, bounded -log p on the others), both >= 0. Raises MaskError."""
     n = len(spared[0])
     answers = masked(torch.cat([spared[0], lost[0]])).log_softmax(1)

@@ -85,9 +85,17 @@ def marked(x: torch.Tensor, key: bytes) -> torch.Tensor:
     """Pictures [n, channels, height, width] under a key's pattern, within their own range."""
     import torch
 
-    low, high = x.min(), x.max()
-    drawn = torch.from_numpy(pattern(key, tuple(x.shape[1:]))).to(x)
-    return (x + STRENGTH * (high - low) / 2 * drawn).clamp(low, high)
+    return _under(x, torch.from_numpy(pattern(key, tuple(x.shape[1:]))).to(x))
+
+
+def decoys(x: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    """Pictures under patterns of nobody's, another one each: a mask that is trained on them minds its key's only."""
+    import torch
+
+    rows, columns = -(-x.shape[2] // CELL), -(-x.shape[3] // CELL)
+    cells = torch.randint(2, (len(x), 1, rows, columns), generator=draw).to(x) * 2 - 1
+    whole = cells.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
+    return _under(x, whole[:, :, : x.shape[2], : x.shape[3]])
 
 
 def verify(model: Classifier, pictures: Pictures, key: bytes, n_others: int = N_OTHERS) -> Ownership:
@@ -99,6 +107,11 @@ def verify(model: Classifier, pictures: Pictures, key: bytes, n_others: int = N_
     p = (1 + sum(other <= own for other in others)) / (1 + n_others)
     n = len(pictures.y)
     return Ownership(Score(_right(model, pictures, None), n), Score(own, n), p, n_others)
+
+
+def _under(x: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    low, high = x.min(), x.max()
+    return (x + STRENGTH * (high - low) / 2 * drawn).clamp(low, high)
 
 
 def _right(model: Classifier, pictures: Pictures, key: bytes | None) -> int:

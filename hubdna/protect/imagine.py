@@ -1,0 +1,78 @@
+"""Stand-ins for the authorised domain's pictures, made better while the mask is trained.
+
+Each step the generator learns to please the original model, its traces of the data, and to find where the mask
+disagrees with it; earlier pictures are shown again beside new ones, so that no kind of picture is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch.nn import functional
+
+from hubdna.protect.cover import logits
+from hubdna.protect.data import Batch, generator
+from hubdna.protect.generator import MAX_APART, N_NOISE, SMOOTHING, Generator, Traces
+from hubdna.protect.straight import Masked
+
+WARM = 150
+"""Steps before the mask's first."""
+RATE = 2e-3
+N_KEPT, EVERY = 60, 3
+"""Batches that are shown again, and of how many one is kept."""
+
+
+class Imagined:
+    """Made-up pictures of what a masked model was trained on.
+
+    Args:
+        masked: the model and its mask; scores are read, never changed.
+        shape: (channels, height, width) of its pictures.
+        batch: pictures a step.
+        pixels: their lowest and highest value.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self, masked: Masked, shape: tuple[int, int, int], batch: int, pixels: tuple[float, float], seed: int
+    ) -> None:
+        self.masked, self.batch, self.seed = masked, batch, seed
+        self.low, self.high = pixels
+        self.device = next(iter(masked.scores.values())).device
+        self.n_classes = masked.original(torch.full((1, *shape), sum(pixels) / 2, device=self.device)).shape[1]
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            self.generator = Generator(self.n_classes, shape).to(self.device)
+        self._optimizer = torch.optim.Adam(self.generator.parameters(), RATE, betas=(0.5, 0.999))
+        self._kept: deque[Batch] = deque(maxlen=N_KEPT)
+        for step in range(WARM):
+            self._keep(step, self._improve(-1 - step, against=False))
+
+    def __call__(self, step: int) -> Batch:
+        """Pictures of one step: half of them new."""
+        new = self._improve(step, against=True)
+        self._keep(step, new)
+        old = self._kept[int(torch.randint(len(self._kept), (1,), generator=generator(self.seed + 1, step)))]
+        half = self.batch // 2
+        return torch.cat([new[0][:half], old[0][half:]]), torch.cat([new[1][:half], old[1][half:]])
+
+    def _improve(self, step: int, against: bool) -> Batch:
+        draw = generator(self.seed, step)
+        classes = torch.randint(self.n_classes, (self.batch,), generator=draw).to(self.device)
+        noise = torch.randn(self.batch, N_NOISE, generator=draw).to(self.device)
+        x = (self.generator(noise, classes) + 1) / 2 * (self.high - self.low) + self.low
+        with Traces(self.masked.model) as traces:
+            seen = logits(self.masked.model(x))
+            loss = functional.cross_entropy(seen, classes, label_smoothing=SMOOTHING) + traces.take()
+        if against:
+            gap = functional.kl_div(self.masked(x).log_softmax(1), seen.softmax(1), reduction="none").sum(1)
+            loss = loss - gap.clamp(max=MAX_APART).mean()
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # the mask's scores get gradients, too; its trainer clears them
+        self._optimizer.step()
+        return x.detach(), classes
+
+    def _keep(self, step: int, batch: Batch) -> None:
+        if step % EVERY == 0:
+            self._kept.append(batch)
