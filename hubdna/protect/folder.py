@@ -1,0 +1,132 @@
+"""A classifier from a folder of the Hub's layout, with what its pictures need: timm's and transformers' models.
+
+Nothing of the folder is executed: weights are safetensors, the class is one that the framework itself has, and code
+that a folder brings along is not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hubdna.errors import MaskError
+from hubdna.protect.data import Pictures
+from hubdna.protect.files import MODEL
+
+MAX_CONFIG = 1_000_000
+MAX_PICTURES = 100_000
+"""Of a folder of pictures: all of them are held in memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classifier:
+    """A model that is ready to run.
+
+    Attributes:
+        model: in evaluation mode; called with pictures, gives logits or an object that has them.
+        shape: (channels, height, width) of its pictures.
+        prepare: a PIL picture -> float[channels, height, width], as the model expects it.
+        pixels: lowest and highest value that `prepare` can give.
+        classes: their names, in the order of the logits; empty when the folder does not say.
+    """
+
+    model: nn.Module
+    shape: tuple[int, int, int]
+    prepare: Callable[[Any], torch.Tensor]
+    pixels: tuple[float, float]
+    classes: tuple[str, ...]
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """A classifier of pictures from a local folder. Raises MaskError when it is none, or not of a known framework."""
+    config = _config(folder)
+    if not (folder / MODEL).is_file():
+        raise MaskError(f"{folder}: expected {MODEL}; other formats are not loaded here (convert it first)")
+    try:
+        return _from_timm(folder, config) if "architecture" in config else _from_transformers(folder, config)
+    except MaskError:
+        raise
+    except Exception as error:  # frameworks raise anything for a config that does not fit its weights
+        raise MaskError(f"{folder}: cannot be loaded: {type(error).__name__}: {str(error)[:200]}") from None
+
+
+def load_pictures(folder: Path, classifier: Classifier) -> Pictures:
+    """A folder with one folder of pictures for each class, named like the classes, or sorted as they are.
+
+    Raises:
+        MaskError: no pictures, too many, or not as many classes as the model has.
+    """
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    try:
+        rows = load_dataset("imagefolder", data_dir=str(folder), split="train")
+    except (DatasetsError, OSError, ValueError, RuntimeError) as error:
+        raise MaskError(f"{folder}: no pictures in class folders: {str(error)[:200]}") from None
+    if "label" not in rows.column_names or len(rows) > MAX_PICTURES:
+        raise MaskError(f"{folder}: expected up to {MAX_PICTURES} pictures in one folder for each class")
+    names = rows.features["label"].names
+    if classifier.classes and set(names) <= set(classifier.classes):
+        order = [classifier.classes.index(name) for name in names]
+    elif not classifier.classes or len(names) == len(classifier.classes):
+        order = list(range(len(names)))
+    else:
+        raise MaskError(f"{folder}: {len(names)} class folders, the model has {len(classifier.classes)} classes")
+    x = torch.stack([classifier.prepare(row["image"].convert("RGB")) for row in rows])
+    return Pictures(x, torch.tensor([order[row] for row in rows["label"]]))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        if path.stat().st_size > MAX_CONFIG:
+            raise MaskError(f"{path}: over {MAX_CONFIG} bytes: not read")
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise MaskError(f"{path}: cannot be read: {str(error)[:120]}") from None
+    if not isinstance(found, dict):
+        raise MaskError(f"{path}: expected an object")
+    return found
+
+
+def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:
+    import timm
+    from timm.data import create_transform, resolve_data_config
+
+    model = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
+    about = resolve_data_config(model=model)
+    transform = create_transform(**about, is_training=False)
+    names = tuple(map(str, config.get("label_names") or ()))
+    return Classifier(model, tuple(about["input_size"]), transform, _range(about["mean"], about["std"]), names)
+
+
+def _from_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    if "auto_map" in config:
+        raise MaskError(f"{folder}: its class is code of the repository, which is not run")
+    known = {"local_files_only": True, "trust_remote_code": False}
+    model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True, **known).eval()
+    processor = AutoImageProcessor.from_pretrained(folder, use_fast=False, **known)
+
+    def prepare(picture: Any) -> torch.Tensor:
+        return processor(picture, return_tensors="pt")["pixel_values"][0]
+
+    from PIL import Image
+
+    shape = tuple(prepare(Image.new("RGB", (64, 64))).shape)
+    pixels = _range(processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
+    names = tuple(str(name) for _, name in sorted(model.config.id2label.items()))
+    return Classifier(model, shape, prepare, pixels, names)  # type: ignore[arg-type]
+
+
+def _range(mean: Any, std: Any) -> tuple[float, float]:
+    return min((0 - m) / s for m, s in zip(mean, std, strict=True)), max(
+        (1 - m) / s for m, s in zip(mean, std, strict=True)
+    )
