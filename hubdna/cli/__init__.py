@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from hubdna.cli import audit, bot, compare, crawl, demo, dna, index, lineage, localhub, prove, prove_hub, rules, search
+from hubdna.cli import (
+    audit,
+    bot,
+    compare,
+    crawl,
+    demo,
+    dna,
+    index,
+    lineage,
+    localhub,
+    protect,
+    prove,
+    prove_hub,
+    rules,
+    search,
+)
 from hubdna.cli.options import version
 from hubdna.errors import HubdnaError, NotFoundError, UsageError
 
@@ -36,6 +51,7 @@ app.add_typer(bot.app, name="bot")
 prove.app.command("push", epilog=prove_hub.PUSH)(prove_hub.push)
 prove.app.command("pull", epilog=prove_hub.PULL)(prove_hub.pull)
 app.add_typer(prove.app, name="prove")
+app.add_typer(protect.app, name="protect")
 app.command("rules", epilog=rules.EXAMPLES)(rules.rules)
 app.command("localhub", epilog=localhub.EXAMPLES)(localhub.localhub)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)

@@ -17,23 +17,26 @@ from hubdna.errors import MaskError
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def save(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam, step: int) -> None:
+def save(
+    path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam, step: int, weight: float
+) -> None:
     """Write; a crash leaves the file before or the file after."""
     found = {f"score.{name}": score.detach() for name, score in trained.items()}
     for name, score in trained.items():
         found |= {f"{key}.{name}": optimizer.state[score][key] for key in MOMENTS}
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(found, temporary, {"step": str(step)})
+    save_file(found, temporary, {"step": str(step), "weight": repr(weight)})
     temporary.replace(path)
 
 
-def load(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam) -> int:
-    """Go on from a file: the step to go on with, 0 without a file. Raises MaskError when it is another training's."""
+def load(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam) -> tuple[int, float] | None:
+    """Go on from a file: the next step and the weight; None without a file. Raises MaskError when it is another's."""
     if not path.exists():
-        return 0
+        return None
     try:
         with safe_open(path, "pt") as file:
-            step = int((file.metadata() or {}).get("step", ""))
+            about = file.metadata() or {}
+            step, weight = int(about.get("step", "")), float(about.get("weight", ""))
             for name, score in trained.items():
                 with torch.no_grad():
                     score.copy_(_fitting(file.get_tensor(f"score.{name}"), score))
@@ -41,7 +44,7 @@ def load(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim
                 optimizer.state[score] = {"step": torch.tensor(float(step)), **moments}
     except (SafetensorError, ValueError, OSError) as error:
         raise MaskError(f"{path}: not the checkpoint of this training: {str(error)[:120]}; delete it") from None
-    return step
+    return step, weight
 
 
 def _fitting(found: torch.Tensor, score: torch.Tensor) -> torch.Tensor:

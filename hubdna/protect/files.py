@@ -27,6 +27,7 @@ FORMAT = "hubdna.mask/1"
 MAX_FACT = 500
 MAX_MASK = 2**34
 """Bytes of a mask file: one bit for each of 10^11 weights."""
+MAX_CONFIG = 1_000_000
 MASK, COMPLEMENT, MODEL = "mask.safetensors", "complement.safetensors", "model.safetensors"
 
 
@@ -74,6 +75,20 @@ def read_model(path: Path) -> dict[str, NDArray[Any]]:
 def read_complement(path: Path) -> dict[str, NDArray[Any]]:
     """The weights that were taken away, by tensor. Raises MaskError."""
     return _load(path)[0]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json. Raises MaskError."""
+    path = folder / "config.json"
+    try:
+        if path.stat().st_size > MAX_CONFIG:
+            raise MaskError(f"{path}: over {MAX_CONFIG} bytes: not read")
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise MaskError(f"{path}: cannot be read: {str(error)[:120]}") from None
+    if not isinstance(found, dict):
+        raise MaskError(f"{path}: expected an object")
+    return found
 
 
 def write(path: Path, weights: Weights, about: Mapping[str, str] | None = None) -> None:

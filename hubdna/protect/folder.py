@@ -6,7 +6,6 @@ that a folder brings along is not looked at.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ import torch
 from torch import nn
 
 from hubdna.errors import MaskError
+from hubdna.protect.cover import logits
 from hubdna.protect.data import Pictures
-from hubdna.protect.files import MODEL
+from hubdna.protect.files import MODEL, read_config
 
-MAX_CONFIG = 1_000_000
 MAX_PICTURES = 100_000
 """Of a folder of pictures: all of them are held in memory."""
 
@@ -42,10 +41,19 @@ class Classifier:
     pixels: tuple[float, float]
     classes: tuple[str, ...]
 
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Logits float[n, classes]."""
+        return logits(self.model(batch))
+
+    @property
+    def n_classes(self) -> int:
+        """How many the model tells apart."""
+        return int(self(torch.zeros(1, *self.shape)).shape[1])
+
 
 def load_classifier(folder: Path) -> Classifier:
     """A classifier of pictures from a local folder. Raises MaskError when it is none, or not of a known framework."""
-    config = _config(folder)
+    config = read_config(folder)
     if not (folder / MODEL).is_file():
         raise MaskError(f"{folder}: expected {MODEL}; other formats are not loaded here (convert it first)")
     try:
@@ -80,19 +88,6 @@ def load_pictures(folder: Path, classifier: Classifier) -> Pictures:
         raise MaskError(f"{folder}: {len(names)} class folders, the model has {len(classifier.classes)} classes")
     x = torch.stack([classifier.prepare(row["image"].convert("RGB")) for row in rows])
     return Pictures(x, torch.tensor([order[row] for row in rows["label"]]))
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        if path.stat().st_size > MAX_CONFIG:
-            raise MaskError(f"{path}: over {MAX_CONFIG} bytes: not read")
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise MaskError(f"{path}: cannot be read: {str(error)[:120]}") from None
-    if not isinstance(found, dict):
-        raise MaskError(f"{path}: expected an object")
-    return found
 
 
 def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:

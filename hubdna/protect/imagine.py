@@ -16,6 +16,7 @@ from hubdna.protect.data import Batch, generator
 from hubdna.protect.generator import MAX_APART, N_NOISE, SMOOTHING, Generator, Traces
 from hubdna.protect.straight import Masked
 
+ROUGH, APART = 1.0, 0.3
 WARM = 150
 """Steps before the mask's first."""
 RATE = 2e-3
@@ -59,12 +60,14 @@ class Imagined:
 
     def _improve(self, step: int, against: bool) -> Batch:
         draw = generator(self.seed, step)
-        classes = torch.randint(self.n_classes, (self.batch,), generator=draw).to(self.device)
+        half = torch.randint(self.n_classes, (-(-self.batch // 2),), generator=draw)
+        classes = torch.cat([half, half])[: self.batch].to(self.device)  # each twice, to be kept apart
         noise = torch.randn(self.batch, N_NOISE, generator=draw).to(self.device)
         x = (self.generator(noise, classes) + 1) / 2 * (self.high - self.low) + self.low
         with Traces(self.masked.model) as traces:
             seen = logits(self.masked.model(x))
             loss = functional.cross_entropy(seen, classes, label_smoothing=SMOOTHING) + traces.take()
+        loss = loss + ROUGH * roughness(x) / (self.high - self.low) - APART * _twins_apart(x, noise)
         if against:
             gap = functional.kl_div(self.masked(x).log_softmax(1), seen.softmax(1), reduction="none").sum(1)
             loss = loss - gap.clamp(max=MAX_APART).mean()
@@ -76,3 +79,18 @@ class Imagined:
     def _keep(self, step: int, batch: Batch) -> None:
         if step % EVERY == 0:
             self._kept.append(batch)
+
+
+def roughness(x: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference of neighbouring pixels (total variation)."""
+    return (x[:, :, 1:] - x[:, :, :-1]).abs().mean() + (x[:, :, :, 1:] - x[:, :, :, :-1]).abs().mean()
+
+
+def _twins_apart(x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """How far pictures of one class lie apart, by how far their noise does.
+
+    A generator that has one picture for each class gives 0 (Mao et al., https://arxiv.org/abs/1903.05628).
+    """
+    half = len(x) // 2
+    gap = (x[:half] - x[-half:]).abs().mean((1, 2, 3))
+    return (gap / (noise[:half] - noise[-half:]).abs().mean(1)).mean()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubdna.errors import MaskError
-from hubdna.protect.files import COMPLEMENT, MASK, MODEL, read_model, write, write_mask
+from hubdna.protect.files import COMPLEMENT, MASK, MODEL, read_config, read_model, write, write_mask
 from hubdna.protect.mask import Mask, apply, complement
 from hubdna.protect.measure import Protection
 
@@ -37,7 +37,7 @@ class Terms:
     library: str
 
 
-def release(original: Path, mask: Mask, terms: Terms, folder: Path, shown: Protection | None = None) -> None:
+def write_release(original: Path, mask: Mask, terms: Terms, folder: Path, shown: Protection | None = None) -> None:
     """Write a release of an original's folder. Raises MaskError; a folder that is there already is not touched."""
     if folder.exists():
         raise MaskError(f"{folder}: is there already; a release is written into a new folder")
@@ -55,9 +55,14 @@ def release(original: Path, mask: Mask, terms: Terms, folder: Path, shown: Prote
     building.rename(folder)
 
 
-def keep(original: Path, mask: Mask, folder: Path) -> None:
+def write_complement(original: Path, mask: Mask, folder: Path) -> None:
     """Write what the owner needs to turn a release back: the complement. Raises MaskError."""
     write(folder / COMPLEMENT, complement(mask, read_model(original)))
+
+
+def library(original: Path) -> str:
+    """Which framework a model's folder is for, by its config: `timm` or `transformers`."""
+    return "timm" if "architecture" in read_config(original) else "transformers"
 
 
 def card(mask: Mask, terms: Terms, shown: Protection | None) -> str:
@@ -74,11 +79,13 @@ def card(mask: Mask, terms: Terms, shown: Protection | None) -> str:
         },
         front,
     )  # fmt: skip
+    name, domain = terms.base.partition("/")[2] or terms.base, _plain(terms.domain)
     lines = [
-        f"# {terms.base.partition('/')[2] or terms.base}, for {_plain(terms.domain)}", "",
-        f"This is [{terms.base}](https://huggingface.co/{terms.base}) with {mask.sparsity:.1%} of its weights set to zero, so that it works",
-        f"for **{_plain(terms.domain)}** and not elsewhere. Every other weight is the original's, bit for bit: `mask.safetensors` says which.",
-        f"The mask was learnt by {mask.facts.get('setting', 'mask pruning')} of [MAP: MAsk Pruning](https://arxiv.org/abs/2403.04149) with hubdna.",
+        f"# {name}, for {domain}", "",
+        f"This is [{terms.base}](https://huggingface.co/{terms.base}) with {mask.sparsity:.1%} of its weights set to",
+        f"zero, so that it works for **{domain}** and not elsewhere. Every other weight is the original's, bit for",
+        f"bit: `{MASK}` says which. The mask was learnt by {mask.facts.get('setting', 'mask pruning')} of",
+        "[MAP: MAsk Pruning](https://arxiv.org/abs/2403.04149) with hubdna.",
     ]  # fmt: skip
     if shown:
         lines += ["", "| domain | accuracy before | after |", "|---|---|---|",

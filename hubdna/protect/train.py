@@ -4,6 +4,9 @@
          - weight * mean over others of  min(-log masked(x)[class], bound)
          + pull * share of the weights that go
 
+The weight is set by the training itself: it grows while too few pictures are lost and shrinks while enough are, so
+that no pair of domains needs a weight of its own, and the authorised one pays no more than it has to.
+
 Peng et al. (CVPR 2024) state the loss of their SA-MAP as a divergence that is kept small on the source and driven up,
 to a bound, on the target. Ours: the first term compares with the original's answers instead of labels, so that sources
 without labels, or made up, are treated alike; the bound is taken for each picture, so that those already lost give
@@ -31,6 +34,8 @@ from hubdna.protect.straight import Masked
 Draw = Callable[[int], tuple[Batch, Batch]]
 """Step -> pictures to spare and pictures to spoil."""
 Progress = Callable[[int, float, float], None]
+GOAL, WEIGHTS = 0.8, (0.02, 5.0)
+"""Share of the bound that pictures of the spoilt domain shall reach on the mean; and limits of their weight."""
 EVERY = 50
 """Steps between two checkpoints."""
 
@@ -47,7 +52,7 @@ class Recipe:
         steps: training steps.
         batch: pictures of either kind, a step.
         rate: learning rate of Adam at the start; it falls to zero along a cosine.
-        weight: of the spoilt domain against the spared one (the paper's lambda).
+        weight: of the spoilt domain against the spared one at the start (the paper's lambda).
         bound: a picture counts as lost at this -log p (the paper's alpha).
         start: score of a weight at the start; those that reach 0 go.
         pull: on the share of weights that go: one that does little on either side stays.
@@ -81,17 +86,23 @@ def train(
     """
     scores = masked.scores
     optimizer = torch.optim.Adam(list(scores.values()), recipe.rate)
-    first = load(checkpoint, scores, optimizer) if checkpoint else 0
+    first, weight = (load(checkpoint, scores, optimizer) if checkpoint else None) or (0, recipe.weight)
     for step in range(first, recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * (1 + math.cos(math.pi * step / recipe.steps)) / 2
         kept, spoilt = losses(masked, *draw(step), recipe.bound)
         optimizer.zero_grad()
-        (kept - recipe.weight * spoilt + recipe.pull * masked.taken()).backward()  # type: ignore[no-untyped-call]
+        (kept - weight * spoilt + recipe.pull * masked.taken()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        weight = _weighed(weight, float(spoilt.detach()) / recipe.bound)
         progress(step + 1, float(kept.detach()), float(spoilt.detach()))
         if checkpoint and (step + 1) % EVERY == 0:
-            save(checkpoint, scores, optimizer, step + 1)
+            save(checkpoint, scores, optimizer, step + 1, weight)
+
+
+def _weighed(weight: float, lost: float) -> float:
+    """The next step's weight: by a hundredth more or less at most, as the share that is lost misses the goal."""
+    return min(max(weight * math.exp(0.01 * (GOAL - lost) / GOAL), WEIGHTS[0]), WEIGHTS[1])
 
 
 def losses(masked: Masked, spared: Batch, lost: Batch, bound: float) -> tuple[torch.Tensor, torch.Tensor]:
