@@ -1,11 +1,14 @@
-"""Where a training of a mask stands: scores and Adam's two moments, as tensors in a safetensors file, no pickle.
+"""Where a training of a mask stands: scores and their momentum, as tensors in a safetensors file, no pickle.
 
-Batches follow from seed and step (`hubdna.protect.data`), so no generator's state is kept.
+Batches follow from seed and step (`hubdna.protect.data`), so no generator's state is kept. Where pictures are made up,
+their generator is trained anew: the training goes on, with other pictures than without the interruption.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -14,37 +17,45 @@ from safetensors.torch import save_file
 
 from hubdna.errors import MaskError
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+Scores = Mapping[str, torch.Tensor]
+MOMENTUM = "momentum_buffer"
 
 
-def save(
-    path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam, step: int, weight: float
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """The next step, the weight of the spoilt domain there, and the running size of gradients."""
+
+    step: int
+    weight: float
+    size: float
+
+
+def save(path: Path, scores: Scores, optimizer: torch.optim.SGD, stand: Stand) -> None:
     """Write; a crash leaves the file before or the file after."""
-    found = {f"score.{name}": score.detach() for name, score in trained.items()}
-    for name, score in trained.items():
-        found |= {f"{key}.{name}": optimizer.state[score][key] for key in MOMENTS}
+    found = {f"score.{name}": score.detach() for name, score in scores.items()}
+    found |= {f"{MOMENTUM}.{name}": optimizer.state[score][MOMENTUM] for name, score in scores.items()}
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(found, temporary, {"step": str(step), "weight": repr(weight)})
+    save_file(found, temporary, {name: repr(value) for name, value in asdict(stand).items()})
     temporary.replace(path)
 
 
-def load(path: Path, trained: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam) -> tuple[int, float] | None:
-    """Go on from a file: the next step and the weight; None without a file. Raises MaskError when it is another's."""
+def load(path: Path, scores: Scores, optimizer: torch.optim.SGD) -> Stand | None:
+    """Go on from a file, None without one. Raises MaskError when it is another training's."""
     if not path.exists():
         return None
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            step, weight = int(about.get("step", "")), float(about.get("weight", ""))
-            for name, score in trained.items():
+            stand = Stand(int(about.get("step", "")), float(about.get("weight", "")), float(about.get("size", "")))
+            for name, score in scores.items():
                 with torch.no_grad():
                     score.copy_(_fitting(file.get_tensor(f"score.{name}"), score))
-                moments = {key: _fitting(file.get_tensor(f"{key}.{name}"), score).clone() for key in MOMENTS}
-                optimizer.state[score] = {"step": torch.tensor(float(step)), **moments}
+                optimizer.state[score] = {MOMENTUM: _fitting(file.get_tensor(f"{MOMENTUM}.{name}"), score).clone()}
     except (SafetensorError, ValueError, OSError) as error:
         raise MaskError(f"{path}: not the checkpoint of this training: {str(error)[:120]}; delete it") from None
-    return step, weight
+    if not (0 < stand.step and 0 < stand.weight < math.inf and 0 <= stand.size < math.inf):
+        raise MaskError(f"{path}: not where a training can stand: {stand}; delete it")
+    return stand
 
 
 def _fitting(found: torch.Tensor, score: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,10 @@
 The weight is set by the training itself: it grows while too few pictures are lost and shrinks while enough are, so
 that no pair of domains needs a weight of its own, and the authorised one pays no more than it has to.
 
+Scores move by momentum, in units of the gradient's size over all weights. With Adam, which gives every weight steps of
+one length, all of them would reach zero together, and the model with them: masks need the few weights that matter most
+to go first.
+
 Peng et al. (CVPR 2024) state the loss of their SA-MAP as a divergence that is kept small on the source and driven up,
 to a bound, on the target. Ours: the first term compares with the original's answers instead of labels, so that sources
 without labels, or made up, are treated alike; the bound is taken for each picture, so that those already lost give
@@ -27,7 +31,7 @@ import torch
 from torch.nn import functional
 
 from hubdna.errors import MaskError
-from hubdna.protect.checkpoint import load, save
+from hubdna.protect.checkpoint import Scores, Stand, load, save
 from hubdna.protect.data import Batch
 from hubdna.protect.straight import Masked
 
@@ -36,6 +40,8 @@ Draw = Callable[[int], tuple[Batch, Batch]]
 Progress = Callable[[int, float, float], None]
 GOAL, WEIGHTS = 0.8, (0.02, 5.0)
 """Share of the bound that pictures of the spoilt domain shall reach on the mean; and limits of their weight."""
+MEMORY, TINY = 0.99, 1e-30
+"""Of the running size of gradients, and its smallest value."""
 EVERY = 50
 """Steps between two checkpoints."""
 
@@ -51,7 +57,7 @@ class Recipe:
     Attributes:
         steps: training steps.
         batch: pictures of either kind, a step.
-        rate: learning rate of Adam at the start; it falls to zero along a cosine.
+        rate: learning rate at the start, of gradients in units of their size; it falls to zero along a cosine.
         weight: of the spoilt domain against the spared one at the start (the paper's lambda).
         bound: a picture counts as lost at this -log p (the paper's alpha).
         start: score of a weight at the start; those that reach 0 go.
@@ -62,7 +68,7 @@ class Recipe:
 
     steps: int = 400
     batch: int = 64
-    rate: float = 0.05
+    rate: float = 0.005
     weight: float = 0.5
     bound: float = 3.0
     start: float = 1.0
@@ -85,19 +91,29 @@ def train(
         MaskError: a loss is not a number: the model or the data hold some that are not.
     """
     scores = masked.scores
-    optimizer = torch.optim.Adam(list(scores.values()), recipe.rate)
-    first, weight = (load(checkpoint, scores, optimizer) if checkpoint else None) or (0, recipe.weight)
-    for step in range(first, recipe.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * (1 + math.cos(math.pi * step / recipe.steps)) / 2
-        kept, spoilt = losses(masked, *draw(step), recipe.bound)
+    optimizer = torch.optim.SGD(scores.values(), recipe.rate, momentum=0.9)
+    stand = (load(checkpoint, scores, optimizer) if checkpoint else None) or Stand(0, recipe.weight, 0.0)
+    while stand.step < recipe.steps:
+        kept, spoilt = losses(masked, *draw(stand.step), recipe.bound)
         optimizer.zero_grad()
-        (kept - weight * spoilt + recipe.pull * masked.taken()).backward()  # type: ignore[no-untyped-call]
+        loss = kept - stand.weight * spoilt + recipe.pull * masked.taken()
+        loss.backward()  # type: ignore[no-untyped-call]
+        size = _size(scores, stand)
+        falling = (1 + math.cos(math.pi * stand.step / recipe.steps)) / 2
+        optimizer.param_groups[0]["lr"] = recipe.rate * falling / math.sqrt(max(size, TINY))
         optimizer.step()
-        weight = _weighed(weight, float(spoilt.detach()) / recipe.bound)
-        progress(step + 1, float(kept.detach()), float(spoilt.detach()))
-        if checkpoint and (step + 1) % EVERY == 0:
-            save(checkpoint, scores, optimizer, step + 1, weight)
+        stand = Stand(stand.step + 1, _weighed(stand.weight, float(spoilt.detach()) / recipe.bound), size)
+        progress(stand.step, float(kept.detach()), float(spoilt.detach()))
+        if checkpoint and stand.step % EVERY == 0:
+            save(checkpoint, scores, optimizer, stand)
+
+
+def _size(scores: Scores, stand: Stand) -> float:
+    """Running mean of the squared gradient over all scores."""
+    gradients = [score.grad for score in scores.values() if score.grad is not None]
+    now = sum(float(g.square().sum()) for g in gradients) / sum(g.numel() for g in gradients)
+    share = max(1 - MEMORY, 1 / (stand.step + 1))
+    return (1 - share) * stand.size + share * now
 
 
 def _weighed(weight: float, lost: float) -> float:

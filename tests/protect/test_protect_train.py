@@ -102,7 +102,7 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path, damage: object)
     b, path = bench(), tmp_path / "unfinished"
     learn = {"source": b.source, "target": b.target, "checkpoint": path, "recipe": replace(RECIPE, steps=50)}
     train_mask(b.net(), **learn)
-    save_file(damage(load_file(path)), path, {"step": "50", "weight": "0.5"})
+    save_file(damage(load_file(path)), path, {"step": "50", "weight": "0.5", "size": "1.0"})
     with pytest.raises(MaskError, match="delete it"):
         train_mask(b.net(), **learn)
 
