@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
 
-from hubdna.errors import MaskError
+from hubdna.errors import MaskError, MissingExtraError
 from hubdna.protect.cover import logits
 from hubdna.protect.data import Pictures
 from hubdna.protect.files import MODEL, read_config
@@ -60,6 +61,8 @@ def load_classifier(folder: Path) -> Classifier:
         return _from_timm(folder, config) if "architecture" in config else _from_transformers(folder, config)
     except MaskError:
         raise
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "models") from None
     except Exception as error:  # frameworks raise anything for a config that does not fit its weights
         raise MaskError(f"{folder}: cannot be loaded: {type(error).__name__}: {str(error)[:200]}") from None
 
@@ -70,24 +73,31 @@ def load_pictures(folder: Path, classifier: Classifier) -> Pictures:
     Raises:
         MaskError: no pictures, too many, or not as many classes as the model has.
     """
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetsError
-
     try:
-        rows = load_dataset("imagefolder", data_dir=str(folder), split="train")
-    except (DatasetsError, OSError, ValueError, RuntimeError) as error:
+        from torchvision.datasets import ImageFolder
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "models") from None
+    try:
+        rows = ImageFolder(str(folder), transform=classifier.prepare)
+    except (OSError, ValueError) as error:
         raise MaskError(f"{folder}: no pictures in class folders: {str(error)[:200]}") from None
-    if "label" not in rows.column_names or len(rows) > MAX_PICTURES:
-        raise MaskError(f"{folder}: expected up to {MAX_PICTURES} pictures in one folder for each class")
-    names = rows.features["label"].names
-    if classifier.classes and set(names) <= set(classifier.classes):
-        order = [classifier.classes.index(name) for name in names]
-    elif not classifier.classes or len(names) == len(classifier.classes):
-        order = list(range(len(names)))
-    else:
-        raise MaskError(f"{folder}: {len(names)} class folders, the model has {len(classifier.classes)} classes")
-    x = torch.stack([classifier.prepare(row["image"].convert("RGB")) for row in rows])
-    return Pictures(x, torch.tensor([order[row] for row in rows["label"]]))
+    if len(rows) > MAX_PICTURES:
+        raise MaskError(f"{folder}: {len(rows)} pictures, at most {MAX_PICTURES} are held in memory")
+    order = _places(folder, rows.classes, classifier.classes)
+    try:
+        x = torch.stack([picture for picture, _ in rows])
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise MaskError(f"{folder}: a picture cannot be read: {str(error)[:200]}") from None
+    return Pictures(x, torch.tensor([order[place] for place in rows.targets]))
+
+
+def _places(folder: Path, found: list[str], classes: tuple[str, ...]) -> list[int]:
+    """Which of the model's classes each class folder is: by its name, else by its place among all of them."""
+    if classes and set(found) <= set(classes):
+        return [classes.index(name) for name in found]
+    if classes and len(found) != len(classes):
+        raise MaskError(f"{folder}: {len(found)} class folders, the model has {len(classes)} classes of other names")
+    return list(range(len(found)))
 
 
 def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:
@@ -103,17 +113,17 @@ def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:
 
 def _from_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers.utils.logging import disable_progress_bar
 
     if "auto_map" in config:
         raise MaskError(f"{folder}: its class is code of the repository, which is not run")
+    disable_progress_bar()  # a classifier's weights are loaded in a moment
     known = {"local_files_only": True, "trust_remote_code": False}
     model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True, **known).eval()
-    processor = AutoImageProcessor.from_pretrained(folder, use_fast=False, **known)
+    processor = AutoImageProcessor.from_pretrained(folder, **known)
 
     def prepare(picture: Any) -> torch.Tensor:
         return processor(picture, return_tensors="pt")["pixel_values"][0]
-
-    from PIL import Image
 
     shape = tuple(prepare(Image.new("RGB", (64, 64))).shape)
     pixels = _range(processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
