@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from hubdna.protect.cover import logits
 from hubdna.protect.data import Batch, generator
-from hubdna.protect.generator import MAX_APART, N_NOISE, SMOOTHING, Generator, Traces
+from hubdna.protect.generator import MAX_APART, N_NOISE, SMOOTHING, Generator
 from hubdna.protect.straight import Masked
+from hubdna.protect.traces import Traces
 
 ROUGH, APART = 1.0, 0.3
 WARM = 150

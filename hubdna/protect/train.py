@@ -2,6 +2,7 @@
 
     loss = mean over spared pictures of  KL(original(x) || masked(x))
          - weight * mean over others of  min(-log masked(x)[class], bound)
+         + trace * distance of spared pictures' statistics from those in the batch norms
          + pull * share of the weights that go
 
 The weight is set by the training itself: it grows while too few pictures are lost and shrinks while enough are, so
@@ -34,6 +35,7 @@ from hubdna.errors import MaskError
 from hubdna.protect.checkpoint import Scores, Stand, load, save
 from hubdna.protect.data import Batch
 from hubdna.protect.straight import Masked
+from hubdna.protect.traces import Traces
 
 Draw = Callable[[int], tuple[Batch, Batch]]
 """Step -> pictures to spare and pictures to spoil."""
@@ -61,6 +63,8 @@ class Recipe:
         weight: of the spoilt domain against the spared one at the start (the paper's lambda).
         bound: a picture counts as lost at this -log p (the paper's alpha).
         start: score of a weight at the start; those that reach 0 go.
+        trace: of the batch norms' memory: the masked model shall see in spared pictures what the original saw in its
+            training, channel by channel, whatever the pictures lack.
         pull: on the share of weights that go: one that does little on either side stays.
         seed: of everything random.
         pixels: lowest and highest value of the model's input; for pictures that are made up.
@@ -72,6 +76,7 @@ class Recipe:
     weight: float = 0.5
     bound: float = 3.0
     start: float = 1.0
+    trace: float = 0.1
     pull: float = 1.0
     seed: int = 0
     pixels: tuple[float, float] = (-1.0, 1.0)
@@ -94,9 +99,13 @@ def train(
     optimizer = torch.optim.SGD(scores.values(), recipe.rate, momentum=0.9)
     stand = (load(checkpoint, scores, optimizer) if checkpoint else None) or Stand(0, recipe.weight, 0.0)
     while stand.step < recipe.steps:
-        kept, spoilt = losses(masked, *draw(stand.step), recipe.bound)
+        spared, lost = draw(stand.step)
+        kept, trace = spare(masked, spared[0])
+        spoilt = spoil(masked, lost, recipe.bound)
+        if not bool(torch.isfinite(kept + trace + spoilt)):
+            raise MaskError("a loss is no number: model or pictures hold NaN or infinity; nothing is written")
         optimizer.zero_grad()
-        loss = kept - stand.weight * spoilt + recipe.pull * masked.taken()
+        loss = kept - stand.weight * spoilt + recipe.trace * trace + recipe.pull * masked.taken()
         loss.backward()  # type: ignore[no-untyped-call]
         size = _size(scores, stand)
         falling = (1 + math.cos(math.pi * stand.step / recipe.steps)) / 2
@@ -121,13 +130,15 @@ def _weighed(weight: float, lost: float) -> float:
     return min(max(weight * math.exp(0.01 * (GOAL - lost) / GOAL), WEIGHTS[0]), WEIGHTS[1])
 
 
-def losses(masked: Masked, spared: Batch, lost: Batch, bound: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """(divergence from the original on spared pictures, bounded -log p on the others), both >= 0. Raises MaskError."""
-    n = len(spared[0])
-    answers = masked(torch.cat([spared[0], lost[0]])).log_softmax(1)
-    wanted = masked.original(spared[0]).log_softmax(1)
-    kept = functional.kl_div(answers[:n], wanted, reduction="batchmean", log_target=True)
-    spoilt = functional.nll_loss(answers[n:], lost[1], reduction="none").clamp(max=bound).mean()
-    if not bool(torch.isfinite(kept + spoilt)):
-        raise MaskError("the losses are no numbers: the model or the pictures hold NaN or infinity; nothing is written")
-    return kept, spoilt
+def spare(masked: Masked, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(divergence from the original's answers, distance from its batch norms' memory), both scalars >= 0."""
+    wanted = masked.original(x).log_softmax(1)
+    with Traces(masked.model) as traces:
+        answers = masked(x).log_softmax(1)
+        return functional.kl_div(answers, wanted, reduction="batchmean", log_target=True), traces.take()
+
+
+def spoil(masked: Masked, batch: Batch, bound: float) -> torch.Tensor:
+    """Mean of the bounded -log p of the pictures' classes, in [0, bound]."""
+    x, classes = batch
+    return functional.nll_loss(masked(x).log_softmax(1), classes, reduction="none").clamp(max=bound).mean()

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from hubdna.protect.data import Pictures
     from hubdna.protect.measure import Classifier
 
-CELL = 4
-"""Side of a pattern's cells, in pixels: finer ones do not survive a change of size."""
+CELLS = 8
+"""Of a pattern, along each side: finer ones do not survive a change of size, and 2^64 patterns are enough."""
 STRENGTH = 0.35
 """Of the range of the pixels."""
 N_OTHERS = 199
@@ -74,10 +74,9 @@ def pattern(key: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Float32 of a picture's shape [channels, height, width], cells of -1 and 1, the same in all channels."""
     channels, height, width = shape
     seed = int.from_bytes(digest("pattern", _sound(key)), "little")
-    rows, columns = -(-height // CELL), -(-width // CELL)
-    bits = np.random.PCG64(seed).random_raw(rows * columns) >> np.uint64(63)
-    cells = (2.0 * bits - 1).astype(np.float32).reshape(rows, columns)
-    whole = np.kron(cells, np.ones((CELL, CELL), np.float32))[:height, :width]
+    bits = np.random.PCG64(seed).random_raw(CELLS * CELLS) >> np.uint64(63)
+    cells = (2.0 * bits - 1).astype(np.float32).reshape(CELLS, CELLS)
+    whole = cells[np.arange(height) * CELLS // height][:, np.arange(width) * CELLS // width]
     return np.broadcast_to(whole, (channels, height, width)).copy()
 
 
@@ -92,10 +91,8 @@ def decoys(x: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
     """Pictures under patterns of nobody's, another one each: a mask that is trained on them minds its key's only."""
     import torch
 
-    rows, columns = -(-x.shape[2] // CELL), -(-x.shape[3] // CELL)
-    cells = torch.randint(2, (len(x), 1, rows, columns), generator=draw).to(x) * 2 - 1
-    whole = cells.repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
-    return _under(x, whole[:, :, : x.shape[2], : x.shape[3]])
+    cells = torch.randint(2, (len(x), 1, CELLS, CELLS), generator=draw).to(x) * 2 - 1
+    return _under(x, torch.nn.functional.interpolate(cells, size=x.shape[2:], mode="nearest"))
 
 
 def verify(model: Classifier, pictures: Pictures, key: bytes, n_others: int = N_OTHERS) -> Ownership:
