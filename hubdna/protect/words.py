@@ -33,9 +33,9 @@ def table(shown: Protection, owned: Ownership | None) -> Table:
 
 
 def as_json(shown: Protection, owned: Ownership | None) -> str:
-    """`hubdna.protect/1`; numbers that do not exist are null."""
+    """`hubdna.protect.measure/1`; numbers that do not exist are null."""
     found: dict[str, Any] = {
-        "schema": "hubdna.protect/1",
+        "schema": "hubdna.protect.measure/1",
         "source": {"before": _score(shown.source_before), "after": _score(shown.source_after)},
         "target": {"before": _score(shown.target_before), "after": _score(shown.target_after)},
         "n_classes": shown.n_classes,

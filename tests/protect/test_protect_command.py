@@ -1,6 +1,7 @@
 """`hubdna protect` from the shell: train, apply, measure, release, audit, remove; with a real transformers model."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from hubdna.protect.folder import load_classifier, load_pictures
 from hubdna.protect.mask import model_root
 from hubdna.protect.release import Terms, card, write_release
 
+ROOT = Path(__file__).parents[2]
 SIDE = 16
 
 
@@ -72,8 +74,9 @@ def test_an_owner_releases_a_model_and_takes_it_back(shop: Path) -> None:
     assert done.returncode == 0 and "learning" not in done.stderr, done.stderr
     held = ["--source", "./held/ours", "--target", "./held/theirs"]
     told = hubdna("protect", "measure", "./model", MASK, *held, "--key", "key", "--format", "json", cwd=shop)
+    (shop / "told.json").write_text(told.stdout)
     found = json.loads(told.stdout)
-    assert found["schema"] == "hubdna.protect/1" and found["owner"]["verified"] is False
+    assert found["schema"] == "hubdna.protect.measure/1" and found["owner"]["verified"] is False
     assert found["source"]["after"]["accuracy"] > found["source"]["before"]["accuracy"] - 0.1
     assert found["target"]["after"]["accuracy"] < found["target"]["before"]["accuracy"] - 0.4
     assert "ST-D" in hubdna("protect", "measure", "./model", MASK, *held, cwd=shop).stdout
@@ -90,6 +93,18 @@ def test_an_owner_releases_a_model_and_takes_it_back(shop: Path) -> None:
     assert model_root(read_model(shop / "original.safetensors")) == model_root(read_model(shop / "model"))
     released = load_classifier(shop / "release")  # it runs like the original
     assert released(load_pictures(shop / "held/ours", released).x).shape == (200, 10)
+
+
+def keys(found: object) -> set[str]:
+    if not isinstance(found, dict):
+        return set()
+    return set(found) | {key for value in found.values() for key in keys(value)}
+
+
+def test_every_key_of_the_report_is_described(shop: Path) -> None:
+    section = (ROOT / "docs/formats.md").read_text().split("### hubdna.protect.measure/1\n")[1].split("\n#")[0]
+    found = json.loads((shop / "told.json").read_text())
+    assert keys(found) <= set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]*)`", section))))
 
 
 def test_a_release_is_a_mask_of_its_parent_and_its_card_passes_the_audit(shop: Path) -> None:
