@@ -31,9 +31,9 @@ MIN_ZEROED = 0.05
 """Share of weights that have to have become zero before a model is called pruned."""
 MIN_SURVIVORS = 0.999
 """Share of the weights left that are the other model's, bit for bit, before one is called its mask."""
-MIN_MASKED = 64
+MIN_MASKED = 16
 """Weights that have to have become zero before one is called the other's mask, where all others of the same matrices
-are equal bit for bit: learnt masks may take only one weight in a hundred."""
+are equal bit for bit: learnt masks may take only one weight in two hundred."""
 RESCALED = 0.25
 """Spread of log(scale ratio) over matching rows: undisguised pairs of the zoo reach 0.12, rescaled ones
 begin at 0.63."""
