@@ -13,6 +13,7 @@ from hubdna.errors import UsageError
 
 if TYPE_CHECKING:
     from hubdna.protect.measure import Protection
+    from hubdna.protect.watermark import Ownership
 
 app = typer.Typer(help="Release a model that works in its authorised domain only.", no_args_is_help=True)
 Model = Annotated[Path, typer.Argument(help="The original: a folder with config.json and model.safetensors.")]
@@ -144,7 +145,9 @@ def release(
     write_release(model, found, Terms(base, licence, domain, library(model)), folder, shown)
 
 
-def _measured(model: Path, mask: Path, source: Path, target: Path, key: bytes | None) -> tuple[Protection, object]:
+def _measured(
+    model: Path, mask: Path, source: Path, target: Path, key: bytes | None
+) -> tuple[Protection, Ownership | None]:
     from hubdna.protect import apply as put_on
     from hubdna.protect import read_mask, read_model
     from hubdna.protect.arrays import put

@@ -39,6 +39,12 @@ class Pictures:
         if int(self.y.min()) == int(self.y.max()):
             raise MaskError(f"pictures: all {len(self.y)} are of one class, so nothing can be told apart")
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        _, channels, height, width = self.x.shape
+        return channels, height, width
+
     def batch(self, n: int, seed: int, step: int) -> Batch:
         """`n` of them, drawn with replacement: the same ones for the same seed and step."""
         chosen = torch.randint(len(self.y), (n,), generator=generator(seed, step))

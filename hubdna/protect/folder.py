@@ -102,10 +102,11 @@ def _places(folder: Path, found: list[str], classes: tuple[str, ...]) -> list[in
 
 def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:
     import timm
-    from timm.data import create_transform, resolve_data_config
+    from timm.data.config import resolve_data_config
+    from timm.data.transforms_factory import create_transform
 
     model = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
-    about = resolve_data_config(model=model)
+    about: dict[str, Any] = resolve_data_config(model=model)  # type: ignore[no-untyped-call]
     transform = create_transform(**about, is_training=False)
     names = tuple(map(str, config.get("label_names") or ()))
     return Classifier(model, tuple(about["input_size"]), transform, _range(about["mean"], about["std"]), names)
@@ -123,7 +124,8 @@ def _from_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
     processor = AutoImageProcessor.from_pretrained(folder, **known)
 
     def prepare(picture: Any) -> torch.Tensor:
-        return processor(picture, return_tensors="pt")["pixel_values"][0]
+        pixels: torch.Tensor = processor(picture, return_tensors="pt")["pixel_values"][0]
+        return pixels
 
     shape = tuple(prepare(Image.new("RGB", (64, 64))).shape)
     pixels = _range(processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)

@@ -47,4 +47,5 @@ class Generator(nn.Module):
         """Pictures of classes int64[n], from noise float[n, N_NOISE]."""
         first = self.spread(torch.cat([noise, self.names(classes)], 1))
         painted = self.paint(first.view(len(noise), WIDTH, *self.small))
-        return painted[:, :, : self.size[0], : self.size[1]]
+        cut: torch.Tensor = painted[:, :, : self.size[0], : self.size[1]]
+        return cut

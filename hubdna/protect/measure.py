@@ -98,7 +98,7 @@ def score(model: Classifier, pictures: Pictures) -> Score:
 
     right = 0
     with torch.no_grad():
-        for x, y in zip(pictures.x.split(CHUNK), pictures.y.split(CHUNK), strict=True):
+        for x, y in zip(torch.split(pictures.x, CHUNK), torch.split(pictures.y, CHUNK), strict=True):
             right += int((model(x).argmax(1) == y).sum())
     return Score(right, len(pictures.y))
 

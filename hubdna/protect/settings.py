@@ -58,13 +58,13 @@ def train_mask(
         MaskError: the model is no classifier, has nothing to mask, or the data do not fit it.
     """
     recipe = recipe or Recipe()
-    known = source or target
-    if known is None and shape is None:
+    if known := source or target:
+        shape = known.shape
+    if shape is None:
         raise MaskError("shape: without source and target data, say (channels, height, width) of the model's pictures")
     parent = model_root(arrays(model))
     masked = Masked(model, recipe.start)
-    shape = shape or tuple(known.x.shape[1:])  # type: ignore[union-attr,assignment]
-    draw = _draw(masked, source, target, shape, recipe)  # type: ignore[arg-type]
+    draw = _draw(masked, source, target, shape, recipe)
     if key is not None:
         draw = _with_mark(draw, key, recipe.seed)
     train(masked, draw, recipe, checkpoint=checkpoint, progress=progress)

@@ -30,7 +30,7 @@ class _Step(torch.autograd.Function):
         return (score > 0).to(score.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         """The gradient of the score: that of the mask."""
         return gradient
 
@@ -56,8 +56,7 @@ class Masked:
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Logits float[n, classes] of the masked model, differentiable in the scores."""
         masked = {
-            name: weight * _Step.apply(self.scores[name]).to(weight.dtype)  # type: ignore[no-untyped-call]
-            for name, weight in self._weights.items()
+            name: weight * _Step.apply(self.scores[name]).to(weight.dtype) for name, weight in self._weights.items()
         }
         return logits(functional_call(self.model, masked, (batch,), tie_weights=True))
 
@@ -68,11 +67,11 @@ class Masked:
 
     def answers(self, x: torch.Tensor) -> torch.Tensor:
         """Classes int64[n] that the model without its mask sees in pictures."""
-        return torch.cat([self.original(part).argmax(1) for part in x.split(CHUNK)])
+        return torch.cat([self.original(part).argmax(1) for part in torch.split(x, CHUNK)])
 
     def taken(self) -> torch.Tensor:
         """Share of the covered weights that go, in [0, 1], differentiable in the scores."""
-        gone = [(1 - _Step.apply(score)).sum() for score in self.scores.values()]  # type: ignore[no-untyped-call]
+        gone = [(1 - _Step.apply(score)).sum() for score in self.scores.values()]
         return torch.stack(gone).sum() / sum(score.numel() for score in self.scores.values())
 
     def kept(self) -> dict[str, Bools]:

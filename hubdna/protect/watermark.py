@@ -116,7 +116,7 @@ def _right(model: Classifier, pictures: Pictures, key: bytes | None) -> int:
 
     x, right = pictures.x if key is None else marked(pictures.x, key), 0
     with torch.no_grad():
-        for part, y in zip(x.split(CHUNK), pictures.y.split(CHUNK), strict=True):
+        for part, y in zip(torch.split(x, CHUNK), torch.split(pictures.y, CHUNK), strict=True):
             right += int((model(part).argmax(1) == y).sum())
     return right
 
