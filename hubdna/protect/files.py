@@ -28,6 +28,7 @@ MAX_FACT = 500
 MAX_MASK = 2**34
 """Bytes of a mask file: one bit for each of 10^11 weights."""
 MAX_CONFIG = 1_000_000
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 MASK, COMPLEMENT, MODEL = "mask.safetensors", "complement.safetensors", "model.safetensors"
 
 
@@ -77,9 +78,9 @@ def read_complement(path: Path) -> dict[str, NDArray[Any]]:
     return _load(path)[0]
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """A model's config.json. Raises MaskError."""
-    path = folder / "config.json"
+def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """A model's config.json, or another such file. Raises MaskError."""
+    path = folder / name
     try:
         if path.stat().st_size > MAX_CONFIG:
             raise MaskError(f"{path}: over {MAX_CONFIG} bytes: not read")

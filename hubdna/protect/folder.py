@@ -18,7 +18,7 @@ from torch import nn
 from hubdna.errors import MaskError, MissingExtraError
 from hubdna.protect.cover import logits
 from hubdna.protect.data import Pictures
-from hubdna.protect.files import MODEL, read_config
+from hubdna.protect.files import MODEL, PROCESSOR, read_config
 
 MAX_PICTURES = 100_000
 """Of a folder of pictures: all of them are held in memory."""
@@ -116,12 +116,13 @@ def _from_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
     from transformers import AutoImageProcessor, AutoModelForImageClassification
     from transformers.utils.logging import disable_progress_bar
 
-    if "auto_map" in config:
+    if "auto_map" in config or "auto_map" in read_config(folder, PROCESSOR):
         raise MaskError(f"{folder}: its class is code of the repository, which is not run")
     disable_progress_bar()  # a classifier's weights are loaded in a moment
-    known = {"local_files_only": True, "trust_remote_code": False}
-    model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True, **known).eval()
-    processor = AutoImageProcessor.from_pretrained(folder, **known)
+    model = AutoModelForImageClassification.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, attn_implementation="eager"
+    ).eval()
+    processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
 
     def prepare(picture: Any) -> torch.Tensor:
         pixels: torch.Tensor = processor(picture, return_tensors="pt")["pixel_values"][0]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubdna.errors import MaskError
-from hubdna.protect.files import COMPLEMENT, MASK, MODEL, read_config, read_model, write, write_mask
+from hubdna.protect.files import COMPLEMENT, CONFIG, MASK, MODEL, PROCESSOR, read_config, read_model, write, write_mask
 from hubdna.protect.mask import Mask, apply, complement
 from hubdna.protect.measure import Protection
 
-BESIDE = ("config.json", "preprocessor_config.json", "LICENSE", "LICENSE.md", "NOTICE")
+BESIDE = (CONFIG, PROCESSOR, "LICENSE", "LICENSE.md", "NOTICE")
 """Files of the original that a release takes along."""
 
 

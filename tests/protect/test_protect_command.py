@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,12 +132,13 @@ def test_mistakes_are_told_and_nothing_is_written(shop: Path, tmp_path: Path) ->
         assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_whose_class_is_its_own_code_is_not_run(shop: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+def test_a_folder_whose_class_is_its_own_code_is_not_run(shop: Path, tmp_path: Path, name: str) -> None:
     evil = tmp_path / "evil"
-    evil.mkdir()
-    (evil / MODEL).write_bytes((shop / "model" / MODEL).read_bytes())
-    config = json.loads((shop / "model/config.json").read_text())
-    (evil / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModelForImageClassification": "m.Evil"}}))
+    shutil.copytree(shop / "model", evil)
+    config = json.loads((evil / name).read_text())
+    named = {"AutoModelForImageClassification": "m.Evil", "AutoImageProcessor": "m.Evil"}
+    (evil / name).write_text(json.dumps(config | {"auto_map": named}))
     (evil / "m.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(MaskError, match="not run"):
         load_classifier(evil)
