@@ -72,11 +72,11 @@ class Recipe:
 
     steps: int = 400
     batch: int = 64
-    rate: float = 0.005
-    weight: float = 0.5
+    rate: float = 0.002
+    weight: float = 0.2
     bound: float = 3.0
     start: float = 1.0
-    trace: float = 0.1
+    trace: float = 0.3
     pull: float = 1.0
     seed: int = 0
     pixels: tuple[float, float] = (-1.0, 1.0)
