@@ -16,6 +16,8 @@ edge is right when it leads from an ancestor.
 MoTHer (mother.py) gets each tree's models as one cluster; of its four variants the one that is best over all trees
 stands in the table, which flatters it. Models that are equal bit for bit count as one.
 
+Two of the trees (text-a, vision-d) were drawn as SVG and looked at.
+
 Real models (scripts/real_models, DIR built before) are one more index: there is no date in it either, and no edge may
 be `certain` the wrong way round.
 

@@ -43,11 +43,12 @@ from there like a stack that was made of it.
 The rows of `tune` and `test` are a part, taken by the hash of their names, and stand as n in the table; a run with the
 zoo at hand goes on where they end. Bar: 95 % alarms; nothing called; alarms at no more than 2 % of what is no merge.
 
-The bar is not met on the fresh families. Of dense merges what is missed or read with other shares is mostly model stock
-and light parents beside heavy ones: where the rounding of the file hides a parent, or parent and base are equal, no
-share can be told; of sparse ones, parents are not called where several readings explain the weights (an *open* answer)
-or none does. Finer files would settle the first; nothing in the weights settles which of two equal readings is the true
-one. Of hidden parents only exact multiples tell. What was called was never a model that is no merge.
+The bar is not met on the fresh families: the lines below name what was missed. Why each was, was not looked at, so that
+the families stay unseen. In the old ones model stock and light parents beside heavy ones were missed where the rounding
+of the file hides a parent, or where a parent equals the base, so that no share can be told; a mean of a base and its
+adapter is the adapter at half scale; a stack stays open where its parent may be a stack itself; sparse parents are not
+called where two readings explain the weights alike. Finer files would settle the first; the others take knowledge from
+outside the weights. Of hidden parents only exact multiples tell.
 
     HUBDNA_ZOO=DIR python scripts/boards/merges.py [--quick] [--fresh] [--split tune]
 """
