@@ -67,6 +67,7 @@ def verify(
     ] = None,
     recalibrate: Annotated[bool, typer.Option("--recalibrate", help="Measure noise and reference here, too.")] = False,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, ...")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that train intervals side by side.", min=1)] = 1,
     challenge: Annotated[int | None, typer.Option(help="Repeat the draw of another verification.")] = None,
     save: Annotated[
         bool,
@@ -87,7 +88,7 @@ def verify(
     with _bar(quiet) as progress:
         report = check(
             directory, parent=parent, model=model, budget=_share(budget), top_q=top_q, recalibrate=recalibrate,
-            device=device, challenge=challenge, progress=progress,
+            device=device, workers=workers, challenge=challenge, progress=progress,
         )  # fmt: skip
     emit(format, output, lambda: Text(words.report_text(report)), lambda: words.report_json(report))
     if save and report.verdict == "consistent" and parent and model:

@@ -7,12 +7,15 @@ One interval passes when the replay of its stored start ends near its stored end
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 
 import torch
 
-from hubdna.errors import ReceiptError
+from hubdna.errors import ReceiptError, UsageError
 from hubdna.proof.calibrate import N_CALIBRATED, Calibration, calibrate, lines, stricter, too_noisy
 from hubdna.proof.choice import SHARES, detection, draw, largest, most_unusual
 from hubdna.proof.examples import EXAMPLES, example
@@ -152,10 +155,10 @@ class _Work:
                 says = f"repetitions lie too far apart to judge ({', '.join(noisy)}): the line has no room"
                 return [*checks, ReceiptCheck("calibration", "not-checkable", says)], None
             checks.append(ReceiptCheck("calibration", "passed", self._room(found)))
-            for n, index in enumerate(chosen):
-                self._interval(index, found)
+            for n, shares in enumerate(self._intervals(chosen, found), 1):
+                self.worst = {m: max(share, self.worst[m]) for m, share in shares.items()}
                 if self.request.progress:
-                    self.request.progress(n + 1, len(chosen))
+                    self.request.progress(n, len(chosen))
             author = self._author([*drawn, *chosen][:N_ORDERS], found)
         except ReceiptError as error:
             return [*checks, ReceiptCheck("replay", "failed", str(error))], None
@@ -209,8 +212,25 @@ class _Work:
         by = "the author's figures and ours" if self.request.recalibrate else "the author's figures"
         return f"repetitions differ by at most {max(ratios, default=0.0):.1e} of what another order of data does ({by})"
 
-    def _interval(self, index: int, found: Calibration) -> None:
-        """One interval. Raises ReceiptError when it does not end where it should."""
+    def _intervals(self, chosen: Sequence[int], found: Calibration) -> Iterator[dict[str, float]]:
+        """All of them, side by side when that is asked for. Raises what the first wrong one does."""
+        n = min(self.request.workers, len(chosen))
+        if n == 1:
+            yield from (self._interval(index, found) for index in chosen)
+            return
+        alike = replace(self.request, task=self.bench.task, device=self.bench.device, progress=None)
+        start = (self.receipt, alike, found, max(1, torch.get_num_threads() // n))
+        pool = ProcessPoolExecutor(n, get_context("spawn"), _begin, start)  # forks of a process with threads may hang
+        try:
+            yield from pool.map(_judge, chosen)
+        except BrokenProcessPool:
+            raise UsageError("workers: they end at once; a script that starts them has its code under a main guard, "
+                             "and a task that they can import") from None  # fmt: skip
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _interval(self, index: int, found: Calibration) -> dict[str, float]:
+        """One interval: its distances by the line. Raises ReceiptError when it does not end where it should."""
         start, end = self.bench.load(self.receipt, index), self.bench.load(self.receipt, index + 1)
         moved, link = distances(start, end), self.receipt.links[index + 1]
         if abs(moved["l2"] - link.moved) > MOVED_TOLERANCE * link.moved or weights_root(end.weights) != link.weights:
@@ -225,4 +245,20 @@ class _Work:
                     f"interval {index}: trained again it ends elsewhere: {metric} distance {apart[metric]:.2g}, "
                     f"at most {allowed[metric]:.2g} passes; it moved by {moved[metric]:.2g}"
                 )
-            self.worst[metric] = max(self.worst[metric], apart[metric] / allowed[metric] if apart[metric] else 0.0)
+        return {m: apart[m] / allowed[m] if apart[m] else 0.0 for m in METRICS}
+
+
+_here: list[tuple[_Work, Calibration]] = []
+"""What a worker process works on."""
+
+
+def _begin(receipt: Receipt, request: Request, found: Calibration, threads: int) -> None:
+    torch.set_num_threads(threads)
+    assert request.task is not None
+    bench = Bench.of(request.task, receipt.claim, receipt.samples, request.device)
+    _here[:] = [(_Work(receipt, request, bench), found)]
+
+
+def _judge(index: int) -> dict[str, float]:
+    work, found = _here[0]
+    return work._interval(index, found)

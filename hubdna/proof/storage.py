@@ -6,8 +6,8 @@
             bfloat16; then in planes and compressed, too
 
 With bf16 *the training goes on from the rounded state*: what is stored is where the next interval starts, and a replay,
-rounded likewise, ends at the same bits. (Rounding a copy only costs every replay 0.2 to 12 % of what another order of
-the data does, as measured: more than the hundredth that a line needs.) A difference is rounded relative to itself, so
+rounded likewise, ends at the same bits. (Rounding a copy only costs a replay 0.1 to 24 % of what another order of the
+data does, measured on digits; a line needs 1 %.) A difference is rounded relative to itself, so
 the training loses a 2^-9th of each interval's movement, however small that is. Every sixteenth state stands alone, and
 it, the first and the last one are exact: whoever wants one state reads at most fifteen others.
 

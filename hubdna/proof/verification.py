@@ -40,6 +40,7 @@ class Request:
     top_q: int | None
     recalibrate: bool
     device: str
+    workers: int
     challenge: int
     progress: Progress | None
 
@@ -54,6 +55,7 @@ def verify(
     top_q: int | None = None,
     recalibrate: bool = False,
     device: str = "auto",
+    workers: int = 1,
     challenge: int | None = None,
     progress: Progress | None = None,
 ) -> ReceiptReport:
@@ -69,6 +71,7 @@ def verify(
             no more than half as many as are drawn: those that are largest by their epoch's median.
         recalibrate: measure noise and reference here, too, and take the stricter ones.
         device: where to train; `auto`: on a GPU when there is one, which repeats a CPU's training up to rounding.
+        workers: processes that train intervals side by side; the task must be one that they can import.
         challenge: seed of the draw, to repeat a verification; drawn anew unless given.
         progress: called with (intervals done, intervals in all).
 
@@ -81,7 +84,7 @@ def verify(
         MissingExtraError: torch or cryptography is not installed.
     """
     request = Request(
-        task, parent, model, budget, top_q, recalibrate, device,
+        task, parent, model, budget, top_q, recalibrate, device, max(1, workers),
         secrets.randbits(53) if challenge is None else challenge, progress,
     )  # fmt: skip
     try:

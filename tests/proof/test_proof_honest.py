@@ -211,3 +211,13 @@ def test_a_training_on_a_gpu_is_checked_on_it(tmp_path: Path) -> None:
     folder, _ = bench.record(tmp_path, ADAM, example("digits-cnn"), device="cuda")
     assert open_receipt(folder).links[0].environment["device"] == torch.cuda.get_device_name()
     assert verify(folder, budget=1.0).verdict == "consistent"
+
+
+def test_intervals_side_by_side_say_what_they_say_in_a_row(honest, tmp_path: Path) -> None:
+    done: list[tuple[int, int]] = []
+    report = verify(honest.folder, MLP, budget=1.0, workers=2, challenge=1, progress=lambda *n: done.append(n))
+    assert report == verify(honest.folder, MLP, budget=1.0, challenge=1)
+    assert done == [(n, 8) for n in range(1, 9)]
+    states = [*honest.states[:5], bench.blend(honest.states[5], honest.states[0], 0.5), *honest.states[6:]]
+    forged = bench.forge(tmp_path / "f", honest.receipt, states, honest.key)
+    assert "interval 4: trained again" in bench.failed(verify(forged, MLP, budget=1.0, workers=2))
