@@ -10,9 +10,9 @@ sparse merge may be one that few weights show. So they are tuning material since
 and seeds, were trained and merged afterwards, and were read once, on 2026-11-30. They were asked with two commits:
 before anything was read, another look at the old families had shown that the first of these changes named a stack's
 parent by its deeper twin, and the second could end a line in an adapter. That was put right, and stacks and the kin of
-adapters were asked again; all other rows, which the repair should not change, stand from the run before. The rows of `tune` and `test` are from before the changes.
-Asked again, five of what `test` lists as missed are found: linear_2_siblings, linear_2_unequal, slerp_gradient, and
-breadcrumbs_2 twice.
+adapters were asked again; all other rows, which the repair should not change, stand from the run before. The rows of
+`tune` and `test` are from before the changes. Asked again, five of what `test` lists as missed are found:
+linear_2_siblings, linear_2_unequal, slerp_gradient, and breadcrumbs_2 twice.
 
 A merge is right when its members are the true ones (copies and casts of a model count as that model; a base counts
 where its share is not zero), or when they are the same mixture once merges among them are replaced by their own
@@ -40,9 +40,9 @@ mistake; *right*: where the hidden parent is a merge, its parents are named inst
 keep a part of each change, and for stacks that hold two versions of a layer. All others are listed because they are
 missed: of dense merges, nearly as large a part in common, as even over the matrices, is had by two trainings on the
 same data; a stack of two models one of which is hidden looks like a fine-tune of the other one with frozen layers, and
-from there like a stack that was made of it.
-The rows are a part, taken by the hash of their names (of `fresh`, all but half of one family), and stand as n in the
-table; a run with the zoo at hand goes on where they end. Bar: 95 % alarms; nothing called; alarms at no more than 2 % of what is no merge.
+from there like a stack that was made of it. The rows are a part, taken by the hash of their names (of `fresh`, all but
+half of one family), and stand as n in the table; a run with the zoo at hand goes on where they end. Bar: 95 % alarms;
+nothing called; alarms at no more than 2 % of what is no merge.
 
 The bar is not met on the fresh families: the lines below name what was missed. Why each was, was not looked at, so that
 the families stay unseen. In the old ones model stock and light parents beside heavy ones were missed where the rounding
