@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "evidence.md"
 BOARDS = (
     "real", "traffic", "law", "nulls", "null", "pairs", "power", "cost", "formats", "fuzz", "fuzz_guided", "sketch",
-    "search", "direction", "merges", "odd", "attested", "audits", "plugs", "bot", "rules", "proof",
+    "search", "direction", "merges", "odd", "audits", "plugs", "bot", "rules", "proof", "attested", "workers",
 )  # fmt: skip
 """In the order of the page."""
 
