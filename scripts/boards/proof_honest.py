@@ -113,22 +113,25 @@ def train(recorder: Recorder, loop: str = "plain", stop: int = 0) -> None:
 
 
 def _trainer(recorder: Recorder, stop: int) -> None:
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            control.should_training_stop = bool(stop) and state.global_step == stop
+            if state.global_step == stop:
+                control.should_training_stop = True
 
     logging.getLogger("transformers").setLevel(logging.ERROR)
     callback = ReceiptCallback(recorder)
     with tempfile.TemporaryDirectory() as folder:
-        Trainer(
+        trainer = Trainer(
             model=recorder.model,
             args=TrainingArguments(folder, disable_tqdm=True, logging_strategy="no", **callback.arguments()),
             train_dataset=callback.dataset(),
             optimizers=callback.optimizers(),
             callbacks=[callback, Stop()],
-        ).train()
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
 
 
 def record(folder: Path, case: Honest) -> dict[str, Any]:
