@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 
 from hubdna.behaviour import probes
-from hubdna.behaviour.relations import BATCH, MAX_ANSWERS
+from hubdna.behaviour.codec import ARRAYS, checked
+from hubdna.behaviour.relations import BATCH
 from hubdna.errors import BehaviourError
-from hubdna.records.behaviour import PLACES, Behaviour
+from hubdna.records.behaviour import Behaviour
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "USE_TF": "0",
            "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}  # fmt: skip
+MODALITIES = ("text", "vision")
 MAX_TOLD = 100_000  # bytes of an answer
 GRACE = 120.0  # seconds for the process at hand to import its libraries, and to notice that a model's time is over
 
@@ -142,19 +144,8 @@ def observe(folder: str | Path, limits: Limits = DEFAULT) -> Behaviour:
 def _believed(out: Path, told: dict[str, Any]) -> Behaviour:
     """Check what a child wrote. Raises ValueError and its like."""
     with out.open("rb") as file:
-        relations, answers, top = (np.load(file, allow_pickle=False) for _ in range(3))
-    n = probes.N_PROBES
-    if relations.shape != (len(PLACES), n, n) or relations.dtype != np.float32:
-        raise ValueError(f"relations are {relations.dtype} {relations.shape}")
-    if answers.ndim != 2 or len(answers) != n or answers.shape[1] > MAX_ANSWERS or answers.dtype != np.float32:
-        raise ValueError(f"answers are {answers.dtype} {answers.shape}")
-    if top.shape != (n,) or top.dtype != np.int64 or not np.isfinite(relations).all():
-        raise ValueError("values that are not finite, or no answer to each probe")
-    modality = told["modality"]
-    if modality not in ("text", "vision"):
-        raise ValueError(f"modality {modality!r}")
-    notes = tuple(str(note)[:200] for note in told["notes"])
-    return Behaviour(
-        probes.scheme(modality), modality, str(told["loader"]), relations, answers, top, notes,
-        float(told["seconds"]), int(told["peak"]),
-    )  # fmt: skip
+        arrays = {name: np.load(file, allow_pickle=False) for name in ARRAYS}
+    seen = checked(arrays, told | {"scheme": probes.scheme(told["modality"]) if told["modality"] in MODALITIES else ""})
+    if len(seen.top) != probes.N_PROBES:
+        raise ValueError(f"{len(seen.top)} probes of {probes.N_PROBES}")
+    return seen

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hubdna.behaviour.codec import MAX_ANSWERS
 from hubdna.errors import BehaviourError
 from hubdna.records.behaviour import PLACES
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hubdna.behaviour.opening import Subject
 
 N_DEPTHS = len(PLACES) - 1
-MAX_ANSWERS = 4096
 BATCH = 32
 TOLERANCE = 1e-3
 """How far an entry of the relations may move, relative to the mean square length of one, with the size of the batch:
