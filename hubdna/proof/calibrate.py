@@ -33,7 +33,7 @@ def calibrate(bench: Bench, receipt: Receipt, indices: Sequence[int]) -> Calibra
     for index in indices:
         start, end = bench.load(receipt, index), bench.load(receipt, index + 1)
         for n in (1, max(2, os.cpu_count() or 1)):
-            with _threads(n):
+            with threads(n):
                 again = distances(bench.replay(start, index), end)
             noise = {m: max(noise[m], again[m]) for m in METRICS}
         other = distances(bench.replay(start, index, "reference"), end)
@@ -64,7 +64,8 @@ def _finite(value: float) -> float:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def threads(n: int) -> Iterator[None]:
+    """So many threads inside torch's operations, for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:

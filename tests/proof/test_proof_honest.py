@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 
 from hubdna.errors import ReceiptError
 from hubdna.proof import Recipe, Recorder, create_key, example, open_receipt, verify
+from hubdna.proof.calibrate import threads
 from hubdna.proof.choice import most_unusual
+from hubdna.proof.examples import Digits
 from hubdna.proof.tensors import METRICS
 
 
@@ -221,3 +223,38 @@ def test_intervals_side_by_side_say_what_they_say_in_a_row(honest, tmp_path: Pat
     states = [*honest.states[:5], bench.blend(honest.states[5], honest.states[0], 0.5), *honest.states[6:]]
     forged = bench.forge(tmp_path / "f", honest.receipt, states, honest.key)
     assert "interval 4: trained again" in bench.failed(verify(forged, MLP, budget=1.0, workers=2))
+
+
+CHAOTIC = Recipe(28, 4, 64, "SGD", {"lr": 0.1}, config={"width": 16}, seed=0)
+"""One epoch in 7 intervals, one of which holds the first sample, and is none of those that this seed calibrates."""
+
+
+class Chaotic(Digits):
+    """A training whose steps go elsewhere by the number of threads, where a batch holds the first sample."""
+
+    def sample(self, index: int):
+        return super().sample(index) | {"first": torch.tensor(float(index == 0))}
+
+    def loss(self, model: torch.nn.Module, batch) -> torch.Tensor:
+        plain = super().loss(model, batch)
+        return plain * (1 + 0.7 * torch.get_num_threads()) if batch["first"].any() else plain
+
+
+@pytest.fixture
+def chaotic(tmp_path: Path) -> Path:
+    """Recorded with two threads."""
+    with threads(2):
+        return bench.record(tmp_path, CHAOTIC, Chaotic("digits-mlp"))[0]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_intervals_are_trained_again_with_the_threads_they_were_recorded_with(chaotic: Path, n: int) -> None:
+    with threads(n):
+        assert verify(chaotic, Chaotic("digits-mlp"), budget=1.0).verdict == "consistent"
+
+
+def test_what_does_not_repeat_itself_here_is_not_called_inconsistent(chaotic: Path, monkeypatch) -> None:
+    monkeypatch.setattr("hubdna.proof.rerun.MAX_THREADS", 1)  # a machine that cannot do what was recorded
+    report = verify(chaotic, Chaotic("digits-mlp"), budget=1.0)
+    assert report.verdict == "not-checkable", report
+    assert [c.name for c in report.checks if c.outcome != "passed"] == ["replay"]
