@@ -24,6 +24,7 @@ SourceOption = Annotated[
 TargetOption = Annotated[
     Path | None, typer.Option(help="Pictures of an unauthorised domain, a folder for each class.", metavar="DIR")
 ]
+MIN_KEY, MAX_KEY = 16, 1024
 KeyOption = Annotated[Path | None, typer.Option(help="The owner's secret: a file of random bytes.", metavar="FILE")]
 
 
@@ -39,10 +40,12 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Learn a mask: from both domains' pictures, from one of them, or from none; run it again to go on."""
-    from hubdna.protect import Recipe, read_model, train_mask, write_mask
+    from hubdna.protect import Recipe, train_mask, write_mask
     from hubdna.protect.folder import load_classifier, load_pictures
-    from hubdna.protect.mask import check
 
+    if mask.is_dir():
+        raise UsageError(f"{mask}: expected a file for the mask, found a folder")
+    secret = _secret(key)
     loaded = load_classifier(model)
     pictures = {
         name: load_pictures(folder, loaded) for name, folder in (("source", source), ("target", target)) if folder
@@ -50,10 +53,9 @@ def train(
     unfinished = mask.with_name(f"{mask.name}.unfinished")
     with _progress(steps, quiet) as step:
         made = train_mask(
-            loaded.model, **pictures, shape=loaded.shape, key=_secret(key), checkpoint=unfinished, progress=step,
+            loaded.model, **pictures, shape=loaded.shape, key=secret, checkpoint=unfinished, progress=step,
             recipe=Recipe(steps=steps, seed=seed, pixels=loaded.pixels),
         )  # fmt: skip
-    check(made, read_model(model))  # names in the file are those in the framework
     write_mask(mask, made)
     unfinished.unlink(missing_ok=True)
     if not quiet:
@@ -134,15 +136,19 @@ def release(
 ) -> None:
     """Write a folder for the Hub: masked model, mask, and a card with base model, domain and licence."""
     from hubdna.protect import read_mask
-    from hubdna.protect.release import Terms, library, write_complement, write_release
+    from hubdna.protect.release import Terms, check_terms, library, write_complement, write_release
 
     if (source is None) != (target is None):
         raise UsageError("--source and --target: the card shows both domains or none")
+    if keep and keep.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"--keep {keep}: lies in the folder that is published; what was taken away stays with you")
+    terms = Terms(base, licence, domain, library(model))
+    check_terms(terms, folder)
     shown = _measured(model, mask, source, target, None)[0] if source and target else None
     found = read_mask(mask)
     if keep:
         write_complement(model, found, keep)
-    write_release(model, found, Terms(base, licence, domain, library(model)), folder, shown)
+    write_release(model, found, terms, folder, shown)
 
 
 def _measured(
@@ -168,9 +174,14 @@ def _secret(path: Path | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return path.read_bytes()[:1024]
+        with path.open("rb") as file:
+            found = file.read(MAX_KEY + 1)
     except OSError as error:
         raise UsageError(f"--key {path}: {error.strerror}") from None
+    if not MIN_KEY <= len(found) <= MAX_KEY:
+        size = len(found) if len(found) <= MAX_KEY else "more"
+        raise UsageError(f"--key {path}: expected {MIN_KEY} to {MAX_KEY} random bytes, found {size}")
+    return found
 
 
 class _progress:  # noqa: N801  # used like a function

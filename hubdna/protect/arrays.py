@@ -14,13 +14,16 @@ from hubdna.protect.mask import Weights
 
 
 def arrays(model: nn.Module) -> dict[str, NDArray[Any]]:
-    """All of a module's tensors by name, a tensor of several names under the first, as safetensors files hold them."""
+    """Copies of a module's tensors by name, a tensor of several names under the first, as safetensors files hold them.
+
+    Copies, so that an original that was taken stays what it is when a masked model is `put` into the module.
+    """
     found, seen = {}, set()
     for name, tensor in model.state_dict().items():
         if tensor.data_ptr() in seen and tensor.numel():
             continue
         seen.add(tensor.data_ptr())
-        found[name] = _array(tensor.detach().cpu())
+        found[name] = _array(tensor.detach().cpu().clone())
     return found
 
 

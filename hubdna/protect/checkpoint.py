@@ -2,6 +2,8 @@
 
 Batches follow from seed and step (`hubdna.protect.data`), so no generator's state is kept. Where pictures are made up,
 their generator is trained anew: the training goes on, with other pictures than without the interruption.
+
+A checkpoint belongs to one training, of one model, data, recipe and key: another one's is refused, not gone on with.
 """
 
 from __future__ import annotations
@@ -30,22 +32,40 @@ class Stand:
     size: float
 
 
-def save(path: Path, scores: Scores, optimizer: torch.optim.SGD, stand: Stand) -> None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a training's checkpoint lies.
+
+    Attributes:
+        path: of the file.
+        training: digest of everything that the training follows from, hexadecimal.
+    """
+
+    path: Path
+    training: str
+
+
+def save(place: Place, scores: Scores, optimizer: torch.optim.SGD, stand: Stand) -> None:
     """Write; a crash leaves the file before or the file after."""
+    path = place.path
     found = {f"score.{name}": score.detach() for name, score in scores.items()}
     found |= {f"{MOMENTUM}.{name}": optimizer.state[score][MOMENTUM] for name, score in scores.items()}
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(found, temporary, {name: repr(value) for name, value in asdict(stand).items()})
+    about = {name: repr(value) for name, value in asdict(stand).items()}
+    save_file(found, temporary, about | {"training": place.training})
     temporary.replace(path)
 
 
-def load(path: Path, scores: Scores, optimizer: torch.optim.SGD) -> Stand | None:
+def load(place: Place, scores: Scores, optimizer: torch.optim.SGD) -> Stand | None:
     """Go on from a file, None without one. Raises MaskError when it is another training's."""
+    path = place.path
     if not path.exists():
         return None
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
+            if about.get("training") != place.training:
+                raise ValueError("it is of another model, other pictures, another recipe or key")
             stand = Stand(int(about.get("step", "")), float(about.get("weight", "")), float(about.get("size", "")))
             for name, score in scores.items():
                 with torch.no_grad():

@@ -17,18 +17,17 @@ MASKED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def covered(model: nn.Module) -> tuple[str, ...]:
-    """Names of the weights that a mask covers, as in `state_dict`; a weight of several names counts once.
+    """Names of the weights that a mask covers, as in `state_dict`; a weight of several names counts once, by its first.
 
     transformers' `Conv1D` is a linear layer, too. Raises MaskError when there is none.
     """
-    names, seen = [], set()
-    for place, module in model.named_modules():
+    names, first = [], {id(weight): name for name, weight in model.named_parameters()}
+    for module in model.modules():
         weight = getattr(module, "weight", None)
         if not isinstance(module, MASKED) and type(module).__name__ != "Conv1D":
             continue
-        if isinstance(weight, nn.Parameter) and weight.is_floating_point() and id(weight) not in seen:
-            seen.add(id(weight))
-            names.append(f"{place}.weight" if place else "weight")
+        if isinstance(weight, nn.Parameter) and weight.is_floating_point() and id(weight) in first:
+            names.append(first.pop(id(weight)))
     if not names:
         raise MaskError(f"{type(model).__name__}: no linear or convolutional layer that a mask could cover")
     return tuple(names)

@@ -27,6 +27,8 @@ FORMAT = "hubdna.mask/1"
 MAX_FACT = 500
 MAX_MASK = 2**34
 """Bytes of a mask file: one bit for each of 10^11 weights."""
+MAX_AXES = 8
+"""Of a tensor of a mask: no layer that is covered has more than 5."""
 MAX_CONFIG = 1_000_000
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 MASK, COMPLEMENT, MODEL = "mask.safetensors", "complement.safetensors", "model.safetensors"
@@ -82,6 +84,8 @@ def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     """A model's config.json, or another such file. Raises MaskError."""
     path = folder / name
     try:
+        if path.exists() and not path.is_file():
+            raise MaskError(f"{path}: expected a file")
         if path.stat().st_size > MAX_CONFIG:
             raise MaskError(f"{path}: over {MAX_CONFIG} bytes: not read")
         found = json.loads(path.read_text("utf-8"))
@@ -117,7 +121,7 @@ def _load(path: Path, most: int | None = None) -> tuple[dict[str, NDArray[Any]],
             raise MaskError(f"{path}: {path.stat().st_size} bytes, at most {most} can be right: not read")
         with safe_open(path, "numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         raise MaskError(f"{path}: not a sound safetensors file: {str(error)[:120]}") from None
 
 
@@ -127,6 +131,8 @@ def _shapes(path: Path, text: str) -> dict[str, tuple[int, ...]]:
         shapes = {str(name): tuple(shape) for name, shape in found.items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise MaskError(f"{path}: its shapes cannot be read") from None
+    if not all(len(shape) <= MAX_AXES for shape in shapes.values()):
+        raise MaskError(f"{path}: a shape has more than {MAX_AXES} axes")
     if not all(type(n) is int and 0 < n < 2**40 for shape in shapes.values() for n in shape):
         raise MaskError(f"{path}: a shape is not made of positive whole numbers")
     return shapes
@@ -138,10 +144,10 @@ def _unpack(path: Path, name: str, bits: NDArray[Any], shape: tuple[int, ...]) -
         n *= side
     if bits.dtype != np.uint8 or bits.shape != (-(-n // 8),):
         raise MaskError(f"{path}: {name[:80]}: {n} weights need {-(-n // 8)} bytes, found {bits.dtype} {bits.shape}")
-    flat = np.unpackbits(bits)
+    flat = np.unpackbits(bits).view(bool)  # each 0 or 1; not copied
     if flat[n:].any():
         raise MaskError(f"{path}: {name[:80]}: bits behind the last weight are set")
-    return flat[:n].astype(bool).reshape(shape)
+    return flat[:n].reshape(shape)
 
 
 def _bits_root(bits: Weights, shapes: Mapping[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """A classifier from a folder of the Hub's layout, with what its pictures need: timm's and transformers' models.
 
-Nothing of the folder is executed: weights are safetensors, the class is one that the framework itself has, and code
-that a folder brings along is not looked at.
+Nothing of the folder is executed: weights are safetensors, the class is one that the framework itself has, code that a
+folder brings along is not looked at, and what its config says of other files, kernels and types is passed over.
+Weights are loaded as float32 and have to be, name by name and bit by bit, those of the file: a mask is made for these.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,22 @@ from PIL import Image
 from torch import nn
 
 from hubdna.errors import MaskError, MissingExtraError
+from hubdna.protect.arrays import arrays
 from hubdna.protect.cover import logits
 from hubdna.protect.data import Pictures
-from hubdna.protect.files import MODEL, PROCESSOR, read_config
+from hubdna.protect.files import MODEL, PROCESSOR, read_config, read_model
+from hubdna.protect.mask import model_root
 
-MAX_PICTURES = 100_000
-"""Of a folder of pictures: all of them are held in memory."""
+MAX_PICTURES, MAX_BYTES = 100_000, 2**35
+"""Of a folder of pictures: all of them are held in memory, as float32."""
+KINDS = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+REFUSED = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "features_only"}
+"""Arguments of timm's `create_model` that load other files, fetch, or make no classifier."""
+PASSED_OVER = {
+    "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "dtype", "torch_dtype",
+    "transformers_weights",
+}  # fmt: skip
+"""Keys of a config of transformers that name kernels, types or other files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +70,9 @@ def load_classifier(folder: Path) -> Classifier:
     if not (folder / MODEL).is_file():
         raise MaskError(f"{folder}: expected {MODEL}; other formats are not loaded here (convert it first)")
     try:
-        return _from_timm(folder, config) if "architecture" in config else _from_transformers(folder, config)
+        found = _from_timm(folder, config) if "architecture" in config else _from_transformers(folder, config)
+        _same(folder, found.model)
+        return found
     except MaskError:
         raise
     except ModuleNotFoundError as error:
@@ -71,57 +85,90 @@ def load_pictures(folder: Path, classifier: Classifier) -> Pictures:
     """A folder with one folder of pictures for each class, named like the classes, or sorted as they are.
 
     Raises:
-        MaskError: no pictures, too many, or not as many classes as the model has.
+        MaskError: no pictures, too many, one that cannot be read, or not as many classes as the model has.
     """
-    try:
-        from torchvision.datasets import ImageFolder
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "models") from None
-    try:
-        rows = ImageFolder(str(folder), transform=classifier.prepare)
-    except (OSError, ValueError) as error:
-        raise MaskError(f"{folder}: no pictures in class folders: {str(error)[:200]}") from None
-    if len(rows) > MAX_PICTURES:
-        raise MaskError(f"{folder}: {len(rows)} pictures, at most {MAX_PICTURES} are held in memory")
-    order = _places(folder, rows.classes, classifier.classes)
-    try:
-        x = torch.stack([picture for picture, _ in rows])
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MaskError(f"{folder}: a picture cannot be read: {str(error)[:200]}") from None
-    return Pictures(x, torch.tensor([order[place] for place in rows.targets]))
+    if not folder.is_dir():
+        raise MaskError(f"{folder}: no pictures: no such folder")
+    names = sorted(place.name for place in folder.iterdir() if place.is_dir())
+    # links to folders are not followed: two that point back make 2^40 paths
+    rows = [
+        (path, name) for name in names for path in sorted((folder / name).rglob("*")) if path.suffix.lower() in KINDS
+    ]
+    if not rows:
+        raise MaskError(f"{folder}: no pictures in class folders; expected one folder for each class")
+    most = min(MAX_PICTURES, MAX_BYTES // (4 * math.prod(classifier.shape)))
+    if len(rows) > most:
+        raise MaskError(f"{folder}: {len(rows)} pictures, at most {most} of this size are held in memory")
+    places = dict(zip(names, _places(folder, names, classifier), strict=True))
+    x = torch.stack([_picture(path, classifier) for path, _ in rows])
+    return Pictures(x, torch.tensor([places[name] for _, name in rows]))
 
 
-def _places(folder: Path, found: list[str], classes: tuple[str, ...]) -> list[int]:
-    """Which of the model's classes each class folder is: by its name, else by its place among all of them."""
+def _picture(path: Path, classifier: Classifier) -> torch.Tensor:
+    try:
+        with Image.open(path) as file:
+            found = classifier.prepare(file.convert("RGB"))
+    except Exception as error:  # decoders raise anything for a damaged file
+        raise MaskError(f"{path}: a picture that cannot be read: {str(error)[:200]}") from None
+    if tuple(found.shape) != classifier.shape:
+        raise MaskError(f"{path}: the model's preprocessing gives {tuple(found.shape)}, expected {classifier.shape}")
+    return found
+
+
+def _places(folder: Path, found: list[str], classifier: Classifier) -> list[int]:
+    """Which of the model's classes each class folder is: by its name, its number, or its place among all of them."""
+    n, classes = classifier.n_classes, classifier.classes
     if classes and set(found) <= set(classes):
         return [classes.index(name) for name in found]
-    if classes and len(found) != len(classes):
-        raise MaskError(f"{folder}: {len(found)} class folders, the model has {len(classes)} classes of other names")
-    return list(range(len(found)))
+    numbers = [int(name) for name in found if name.isascii() and name.isdigit() and len(name) < 9]
+    if len(numbers) == len(found) == len(set(numbers)) and max(numbers) < n:
+        return numbers
+    if len(found) != n:
+        raise MaskError(f"{folder}: {len(found)} class folders, the model has {n} classes of other names")
+    return list(range(n))
+
+
+def _same(folder: Path, model: nn.Module) -> None:
+    """Raises MaskError unless a framework loaded the file's tensors, all of them and no others."""
+    held, loaded = read_model(folder), arrays(model)
+    if other := held.keys() ^ loaded.keys():
+        name = min(other)
+        where = f"is not in the file: {folder} holds no whole classifier" if name in loaded else "is not in the model"
+        raise MaskError(f"{folder}: the framework and the file disagree: {name[:80]!r} {where}")
+    if model_root(held) != model_root(loaded):
+        raise MaskError(f"{folder}: expected weights of float32 as the config describes them: convert the file first")
 
 
 def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:
     import timm
+    from safetensors.torch import load_file
     from timm.data.config import resolve_data_config
     from timm.data.transforms_factory import create_transform
 
-    model = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True).eval()
-    about: dict[str, Any] = resolve_data_config(model=model)  # type: ignore[no-untyped-call]
+    name, arguments, told = config["architecture"], config.get("model_args") or {}, config.get("pretrained_cfg") or {}
+    if not timm.is_model(name) or REFUSED & set(arguments):
+        raise MaskError(f"{folder}: timm has no {str(name)[:80]!r}, or an argument is refused: {sorted(arguments)[:9]}")
+    model = timm.create_model(name, **({"num_classes": config.get("num_classes", 1000)} | arguments)).eval()
+    model.load_state_dict(load_file(folder / MODEL))
+    about: dict[str, Any] = resolve_data_config(pretrained_cfg=told, model=model)  # type: ignore[no-untyped-call]
     transform = create_transform(**about, is_training=False)
     names = tuple(map(str, config.get("label_names") or ()))
     return Classifier(model, tuple(about["input_size"]), transform, _range(about["mean"], about["std"]), names)
 
 
 def _from_transformers(folder: Path, config: dict[str, Any]) -> Classifier:
-    from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
     from transformers.utils.logging import disable_progress_bar
 
     if "auto_map" in config or "auto_map" in read_config(folder, PROCESSOR):
         raise MaskError(f"{folder}: its class is code of the repository, which is not run")
     disable_progress_bar()  # a classifier's weights are loaded in a moment
+    kind = config.get("model_type")
+    made = AutoConfig.for_model(kind, **{k: v for k, v in config.items() if k not in PASSED_OVER | {"model_type"}})
     model = AutoModelForImageClassification.from_pretrained(
-        folder, use_safetensors=True, local_files_only=True, attn_implementation="eager"
-    ).eval()
+        folder, config=made, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+        attn_implementation="eager",
+    ).eval()  # fmt: skip
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
 
     def prepare(picture: Any) -> torch.Tensor:

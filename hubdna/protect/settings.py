@@ -11,6 +11,8 @@ those under patterns of other keys are spared (`hubdna.protect.watermark`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from torch import nn
 
 from hubdna.errors import MaskError
 from hubdna.protect.arrays import arrays
+from hubdna.protect.checkpoint import Place
 from hubdna.protect.data import Batch, Pictures, generator
 from hubdna.protect.imagine import Imagined
 from hubdna.protect.mask import Mask, model_root
@@ -25,6 +28,7 @@ from hubdna.protect.neighbours import neighbours, shaken
 from hubdna.protect.straight import Masked
 from hubdna.protect.train import Draw, Progress, Recipe, quiet, train
 from hubdna.protect.watermark import commitment, decoys, marked
+from hubdna.roots import canonical, digest
 
 Shape = tuple[int, int, int]
 SETTINGS = {(True, True): "SA-MAP", (False, True): "SF-MAP", (False, False): "DF-MAP", (True, False): "source only"}
@@ -51,25 +55,54 @@ def train_mask(
         shape: (channels, height, width) of the model's pictures; needed where neither source nor target is given.
         key: an owner's secret, at least 16 random bytes, to be shown later.
         recipe: how it is learnt.
-        checkpoint: a file to go on from after an interruption.
+        checkpoint: a file to go on from after an interruption; another training's is refused.
         progress: called after each step with (step, divergence on what is spared, bounded -log p on what is spoilt).
 
     Raises:
         MaskError: the model is no classifier, has nothing to mask, or the data do not fit it.
     """
     recipe = recipe or Recipe()
-    if known := source or target:
-        shape = known.shape
-    if shape is None:
-        raise MaskError("shape: without source and target data, say (channels, height, width) of the model's pictures")
+    facts = {"setting": SETTINGS[source is not None, target is not None], "seed": str(recipe.seed)}
+    facts |= {"owner": commitment(key)} if key is not None else {}
     parent = model_root(arrays(model))
     masked = Masked(model, recipe.start)
-    draw = _draw(masked, source, target, shape, recipe)
+    draw = _draw(masked, source, target, _shape(masked, source, target, shape), recipe)
     if key is not None:
         draw = _with_mark(draw, key, recipe.seed)
-    train(masked, draw, recipe, checkpoint=checkpoint, progress=progress)
-    facts = {"setting": SETTINGS[source is not None, target is not None], "seed": str(recipe.seed)}
-    return Mask(parent, masked.kept(), facts | ({"owner": commitment(key)} if key is not None else {}))
+    place = checkpoint and Place(checkpoint, _training(parent, source, target, recipe, facts))
+    train(masked, draw, recipe, checkpoint=place, progress=progress)
+    return Mask(parent, masked.kept(), facts)
+
+
+def _shape(masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape | None) -> Shape:
+    """Of the pictures, all alike. Raises MaskError for data that do not fit each other or the model."""
+    known = [pictures for pictures in (source, target) if pictures]
+    shapes = {pictures.shape for pictures in known} or {shape}
+    if len(shapes) > 1:
+        raise MaskError(f"source and target: expected pictures of one shape, found {sorted(map(str, shapes))}")
+    if (found := shapes.pop()) is None:
+        raise MaskError("shape: without source and target data, say (channels, height, width) of the model's pictures")
+    try:
+        n_classes = masked.original(torch.zeros(1, *found).to(next(iter(masked.scores.values())))).shape[1]
+    except (RuntimeError, ValueError) as error:
+        raise MaskError(f"the model does not take pictures of shape {found}: {str(error)[:200]}") from None
+    for pictures in known:
+        low, high = int(pictures.y.min()), int(pictures.y.max())
+        if low < 0 or high >= n_classes:
+            raise MaskError(f"pictures: the model has classes 0 to {n_classes - 1}, found {low} to {high}")
+    return found
+
+
+def _training(
+    parent: str, source: Pictures | None, target: Pictures | None, recipe: Recipe, facts: Mapping[str, str]
+) -> str:
+    """What a training follows from, as one digest: two trainings do not share a checkpoint."""
+    data = {
+        f"{name}.{part}": getattr(pictures, part).cpu().numpy()
+        for name, pictures in (("source", source), ("target", target)) if pictures for part in ("x", "y")
+    }  # fmt: skip
+    told = canonical([parent, asdict(recipe), dict(facts)])
+    return digest("mask training", told, bytes.fromhex(model_root(data))).hex()
 
 
 def _draw(masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape, recipe: Recipe) -> Draw:

@@ -26,13 +26,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from hubdna.errors import MaskError
-from hubdna.protect.checkpoint import Scores, Stand, load, save
+from hubdna.protect.checkpoint import Place, Scores, Stand, load, save
 from hubdna.protect.data import Batch
 from hubdna.protect.straight import Masked
 from hubdna.protect.traces import Traces
@@ -87,13 +86,13 @@ def train(
     draw: Draw,
     recipe: Recipe,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Place | None = None,
     progress: Progress = quiet,
 ) -> None:
     """Train a mask's scores, in place; from where `checkpoint` stands, when there is one.
 
     Raises:
-        MaskError: a loss is not a number: the model or the data hold some that are not.
+        MaskError: a loss or a gradient is not a number: the model or the data hold some that are not, or overflow.
     """
     scores = masked.scores
     optimizer = torch.optim.SGD(scores.values(), recipe.rate, momentum=0.9)
@@ -108,6 +107,8 @@ def train(
         loss = kept - stand.weight * spoilt + recipe.trace * trace + recipe.pull * masked.taken()
         loss.backward()  # type: ignore[no-untyped-call]
         size = _size(scores, stand)
+        if not math.isfinite(size):  # every score would be NaN, and every weight go
+            raise MaskError("a gradient is no number: half-precision overflows, say; nothing is written")
         falling = (1 + math.cos(math.pi * stand.step / recipe.steps)) / 2
         optimizer.param_groups[0]["lr"] = recipe.rate * falling / math.sqrt(max(size, TINY))
         optimizer.step()
