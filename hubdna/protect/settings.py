@@ -69,7 +69,7 @@ def train_mask(
     draw = _draw(masked, source, target, _shape(masked, source, target, shape), recipe)
     if key is not None:
         draw = _with_mark(draw, key, recipe.seed)
-    place = checkpoint and Place(checkpoint, _training(parent, source, target, recipe, facts))
+    place = Place(checkpoint, _training(parent, source, target, recipe, facts)) if checkpoint else None
     train(masked, draw, recipe, checkpoint=place, progress=progress)
     return Mask(parent, masked.kept(), facts)
 
@@ -77,7 +77,7 @@ def train_mask(
 def _shape(masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape | None) -> Shape:
     """Of the pictures, all alike. Raises MaskError for data that do not fit each other or the model."""
     known = [pictures for pictures in (source, target) if pictures]
-    shapes = {pictures.shape for pictures in known} or {shape}
+    shapes: set[Shape | None] = {pictures.shape for pictures in known} or {shape}
     if len(shapes) > 1:
         raise MaskError(f"source and target: expected pictures of one shape, found {sorted(map(str, shapes))}")
     if (found := shapes.pop()) is None:

@@ -1,4 +1,4 @@
-"""Classifiers and pictures from folders: timm's and transformers', whole and honest ones only, and hostile ones never."""
+"""Classifiers and pictures from folders: timm's and transformers', whole ones only, and no hostile ones."""
 
 import json
 from pathlib import Path
@@ -120,7 +120,7 @@ def test_folders_that_are_numbers_are_the_models_classes(model: Any, tmp_path: P
     assert sorted(set(load_pictures(photos(tmp_path, ("2", "0")), model).y.tolist())) == [0, 2]
 
 
-@pytest.mark.parametrize("names", [("a", "b", "c", "d"), ("a", "b"), ("0", "1", "3")[:2] + ("7", "x")])
+@pytest.mark.parametrize("names", [("a", "b", "c", "d"), ("a", "b"), ("0", "1", "7", "x")])
 def test_classes_that_the_model_does_not_have_are_refused(model: Any, names: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(MaskError, match="the model has 3 classes"):
         load_pictures(photos(tmp_path, names), model)
