@@ -56,7 +56,7 @@ def train(
             loaded.model, **pictures, shape=loaded.shape, key=secret, checkpoint=unfinished, progress=step,
             recipe=Recipe(steps=steps, seed=seed, pixels=loaded.pixels),
         )  # fmt: skip
-    write_mask(mask, made)
+    write_mask(mask, loaded.of_file(made))
     unfinished.unlink(missing_ok=True)
     if not quiet:
         typer.echo(f"{mask}: {made.facts['setting']}, {made.sparsity:.1%} of {made.n_weights} weights go", err=True)
@@ -156,7 +156,6 @@ def _measured(
 ) -> tuple[Protection, Ownership | None]:
     from hubdna.protect import apply as put_on
     from hubdna.protect import read_mask, read_model
-    from hubdna.protect.arrays import put
     from hubdna.protect.folder import load_classifier, load_pictures
     from hubdna.protect.measure import Protection, score
     from hubdna.protect.watermark import verify
@@ -164,7 +163,7 @@ def _measured(
     loaded = load_classifier(model)
     ours, theirs = load_pictures(source, loaded), load_pictures(target, loaded)
     before = score(loaded, ours), score(loaded, theirs)
-    put(loaded.model, put_on(read_mask(mask), read_model(model)))
+    loaded.put(put_on(read_mask(mask), read_model(model)))
     after = score(loaded, ours), score(loaded, theirs)
     owned = verify(loaded, ours, key) if key else None
     return Protection(before[0], after[0], before[1], after[1], loaded.n_classes), owned

@@ -2,14 +2,14 @@
 
 Nothing of the folder is executed: weights are safetensors, the class is one that the framework itself has, code that a
 folder brings along is not looked at, and what its config says of other files, kernels and types is passed over.
-Weights are loaded as float32 and have to be, name by name and bit by bit, those of the file: a mask is made for these.
+Weights are loaded as float32 and have to be those of the file, bit by bit: a mask is made for these.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from PIL import Image
 from torch import nn
 
 from hubdna.errors import MaskError, MissingExtraError
-from hubdna.protect.arrays import arrays
-from hubdna.protect.cover import logits
+from hubdna.protect.arrays import arrays, put
+from hubdna.protect.cover import covered, logits
 from hubdna.protect.data import Pictures
 from hubdna.protect.files import MODEL, PROCESSOR, read_config, read_model
-from hubdna.protect.mask import model_root
+from hubdna.protect.mask import Mask, Weights, model_root
+from hubdna.protect.names import names_in_file
 
 MAX_PICTURES, MAX_BYTES = 100_000, 2**35
 """Of a folder of pictures: all of them are held in memory, as float32."""
@@ -46,6 +47,8 @@ class Classifier:
         prepare: a PIL picture -> float[channels, height, width], as the model expects it.
         pixels: lowest and highest value that `prepare` can give.
         classes: their names, in the order of the logits; empty when the folder does not say.
+        names: name in the module -> name in the file, which differ where the framework renames.
+        root: over the file's tensors.
     """
 
     model: nn.Module
@@ -53,6 +56,8 @@ class Classifier:
     prepare: Callable[[Any], torch.Tensor]
     pixels: tuple[float, float]
     classes: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """Logits float[n, classes]."""
@@ -60,8 +65,19 @@ class Classifier:
 
     @property
     def n_classes(self) -> int:
-        """How many the model tells apart."""
-        return int(self(torch.zeros(1, *self.shape)).shape[1])
+        """How many the model tells apart. Raises MaskError when it cannot be run."""
+        try:
+            return int(self(torch.zeros(1, *self.shape)).shape[1])
+        except (RuntimeError, ValueError) as error:
+            raise MaskError(f"the model does not take what its preprocessing gives: {str(error)[:120]}") from None
+
+    def of_file(self, mask: Mask) -> Mask:
+        """A mask of the module, as a mask of the file that it was loaded from."""
+        return replace(mask, parent=self.root, kept={self.names[name]: kept for name, kept in mask.kept.items()})
+
+    def put(self, weights: Weights) -> None:
+        """Copy a file's tensors, masked ones say, into the module. Raises MaskError."""
+        put(self.model, {name: weights[held] for name, held in self.names.items()})
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -71,14 +87,18 @@ def load_classifier(folder: Path) -> Classifier:
         raise MaskError(f"{folder}: expected {MODEL}; other formats are not loaded here (convert it first)")
     try:
         found = _from_timm(folder, config) if "architecture" in config else _from_transformers(folder, config)
-        _same(folder, found.model)
-        return found
     except MaskError:
         raise
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "models") from None
     except Exception as error:  # frameworks raise anything for a config that does not fit its weights
         raise MaskError(f"{folder}: cannot be loaded: {type(error).__name__}: {str(error)[:200]}") from None
+    held = read_model(folder)
+    try:
+        names = names_in_file(held, arrays(found.model), covered(found.model))
+    except MaskError as error:
+        raise MaskError(f"{folder}: the framework and the file disagree: {error}") from None
+    return replace(found, names=names, root=model_root(held))
 
 
 def load_pictures(folder: Path, classifier: Classifier) -> Pictures:
@@ -126,17 +146,6 @@ def _places(folder: Path, found: list[str], classifier: Classifier) -> list[int]
     if len(found) != n:
         raise MaskError(f"{folder}: {len(found)} class folders, the model has {n} classes of other names")
     return list(range(n))
-
-
-def _same(folder: Path, model: nn.Module) -> None:
-    """Raises MaskError unless a framework loaded the file's tensors, all of them and no others."""
-    held, loaded = read_model(folder), arrays(model)
-    if other := held.keys() ^ loaded.keys():
-        name = min(other)
-        where = f"is not in the file: {folder} holds no whole classifier" if name in loaded else "is not in the model"
-        raise MaskError(f"{folder}: the framework and the file disagree: {name[:80]!r} {where}")
-    if model_root(held) != model_root(loaded):
-        raise MaskError(f"{folder}: expected weights of float32 as the config describes them: convert the file first")
 
 
 def _from_timm(folder: Path, config: dict[str, Any]) -> Classifier:

@@ -7,7 +7,8 @@ the key, the key is one more random key, so its rank among them is uniform and
 
     P(p <= a) <= a,  p = (1 + number of other keys with as large a drop) / (1 + number of other keys)
 
-for every model and every data set: no threshold is fitted. The key has to be fixed before the model it is held against:
+for every model and every data set, if the key was drawn at random: no threshold is fitted. It has to be fixed before
+the model it is held against:
 whoever tries a thousand keys on a finished model finds one with p = 0.001. Publish `commitment(key)` beforehand, dated.
 """
 

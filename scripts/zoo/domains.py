@@ -14,7 +14,8 @@ Ten kinds of clothes:
 * ``fashion-invert``  dark on light
 
 Photographs are the two that scikit-learn ships. Fonts are those under /usr/share/fonts that have ten digits of their
-own; a run says how many. Each domain is split into train and held-out pictures before anything is made of them.
+own; a run says how many. Scans and clothes are split before anything is made of them; digits of fonts are drawn, then
+split, so that a font may be on both sides.
 """
 
 import functools

@@ -118,6 +118,19 @@ def test_a_release_is_a_mask_of_its_parent_and_its_card_passes_the_audit(shop: P
     assert found["certainty"] == "likely"
 
 
+def test_a_wrong_key_and_a_complement_in_the_release_are_refused(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"short")
+    done = hubdna("protect", "train", f"{shop}/model", "out", "--key", "short", cwd=tmp_path)
+    assert done.returncode == 2 and "16 to 1024 random bytes" in done.stderr
+    done = hubdna("protect", "train", f"{shop}/model", "out", "--key", "/dev/zero", cwd=tmp_path)
+    assert done.returncode == 2 and "found more" in done.stderr
+    terms = ["--base", "acme/digits", "--license", "mit", "--domain", "ours"]
+    args = [f"{shop}/model", f"{shop}/{MASK}", "out", *terms]
+    done = hubdna("protect", "release", *args, "--keep", "out/safe", cwd=tmp_path)
+    assert done.returncode == 2 and "stays with you" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["short"]
+
+
 def test_mistakes_are_told_and_nothing_is_written(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for args, says in (

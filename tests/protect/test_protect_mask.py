@@ -127,6 +127,7 @@ def tampered(path: Path, about: dict[str, str] | None = None, bits: Arrays | Non
 @pytest.mark.parametrize("about", [
     {"format": "hubdna.mask/2"}, {"parent": "g" * 64}, {"parent": "ab"}, {"shapes": "{"}, {"shapes": "[]"},
     {"shapes": '{"w": 3}'},
+    {"shapes": '{"w": [1, 1, 1, 1, 1, 1, 1, 4, 4]}'},
     {"shapes": '{"w": [4, -4]}'}, {"shapes": '{"w": [1099511627776, 2]}'}, {"shapes": '{"w": [4, 4.0]}'},
     {"shapes": '{"w": [true, 16]}'},
     {"shapes": '{"v": [4, 4]}'}, {"shapes": '{"w": [2, 8]}'}, {"bits": "0" * 64}, {"shapes": "[" * 100_000},
