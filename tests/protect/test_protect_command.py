@@ -1,11 +1,14 @@
 """`hubdna protect` from the shell: train, apply, measure, release, audit, remove; with a real transformers model."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # read when huggingface_hub is imported
 
 import pytest
 import torch
@@ -14,12 +17,17 @@ from protect_bench import bench
 from torch.nn import functional
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessor
 
+from hubdna import audit
+from hubdna.crawl import crawl
 from hubdna.errors import MaskError
+from hubdna.hub import Hub
+from hubdna.localhub import LocalHub
 from hubdna.protect.data import Pictures
 from hubdna.protect.files import COMPLEMENT, MASK, MODEL, read_mask, read_model
 from hubdna.protect.folder import load_classifier, load_pictures
 from hubdna.protect.mask import model_root
 from hubdna.protect.release import Terms, card, write_release
+from hubdna.store import IndexDir
 
 ROOT = Path(__file__).parents[2]
 SIDE = 16
@@ -103,14 +111,21 @@ def keys(found: object) -> set[str]:
     return set(found) | {key for value in found.values() for key in keys(value)}
 
 
-def test_a_release_is_a_mask_of_its_parent_and_its_card_passes_the_audit(shop: Path) -> None:
-    mask = read_mask(shop / MASK)
-    if not (shop / "release").exists():
-        write_release(shop / "model", mask, Terms("acme/digits", "mit", "ours", "transformers"), shop / "release")
-    told = hubdna("compare", "./model", "./release", "--format", "json", cwd=shop)
-    found = json.loads(told.stdout)
-    assert (found["origin"], found["relation"], found["direction"]) == ("common", "mask-of", "b-from-a"), found
-    assert found["certainty"] == "likely"
+def test_a_release_is_found_as_a_mask_of_its_parent_and_its_card_passes_the_audit(shop: Path, tmp_path: Path) -> None:
+    shutil.copytree(shop / "model", tmp_path / "hub/acme/digits")
+    (tmp_path / "hub/acme/digits/README.md").write_text("---\nlicense: mit\n---\n# Digits\n")
+    terms = Terms("acme/digits", "mit", "our scanners", "transformers")
+    write_release(shop / "model", read_mask(shop / MASK), terms, tmp_path / "hub/acme/digits-scans")
+    with LocalHub(tmp_path / "hub") as hub, IndexDir(tmp_path / "index", create=True) as index:
+        client = Hub(hub.endpoint)
+        assert [step.outcome for step in crawl(client, index, client.models())] == ["stored", "stored"]
+        parent, release = audit(
+            "acme/digits", "acme/digits-scans", index=tmp_path / "index", endpoint=hub.endpoint
+        )  # fmt: skip
+    assert parent.findings == release.findings == () and parent.skipped == release.skipped == ()
+    verdict = release.matches[0].verdict
+    assert release.matches[0].ref.repo_id == "acme/digits"
+    assert (verdict.relation, verdict.direction, verdict.certainty) == ("mask-of", "a-from-b", "likely")
 
 
 def test_a_wrong_key_and_a_complement_in_the_release_are_refused(shop: Path, tmp_path: Path) -> None:
