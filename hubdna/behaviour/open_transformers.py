@@ -21,6 +21,9 @@ DROPPED = {
 }  # fmt: skip
 """Keys of a configuration that name code (kernels of the Hub too), other files, or a type we choose ourselves."""
 UNTOLD_SIDE = 224  # pixels, of models that say nothing
+NO_TOKEN = -1
+"""Classifiers over decoders look for the last token that is no padding, and refuse batches where none is named. All
+probes of a batch have one length, so no token is padding."""
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -45,6 +48,8 @@ def open_transformers(folder: Path, config: dict[str, Any]) -> Subject:
         raise BehaviourError(
             f"weights and config disagree: {str(sorted(map(str, report['mismatched_keys']))[0])[:120]}"
         )
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = NO_TOKEN
     return _subject(folder, model.eval(), bool(_without_head(model, report["missing_keys"])))
 
 

@@ -129,3 +129,14 @@ def test_half_precision_weights_are_computed_in_single(demo: Demo, observer: Obs
 
     found = observer.observe(bench.edit_weights(bench.copy(bench.VIT, tmp_path), halved))
     assert bench.agreement(found.relations, demo(bench.VIT).relations) > 0.99
+
+
+def test_a_classifier_over_a_decoder_that_names_no_padding_is_seen(observer: Observer, tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    torch.manual_seed(0)
+    shape = {"vocab_size": 256, "n_positions": 256, "n_embd": 16, "n_layer": 2, "n_head": 2, "num_labels": 3}
+    GPT2ForSequenceClassification(GPT2Config(**shape, bos_token_id=None, eos_token_id=None)).save_pretrained(tmp_path)
+    seen = observer.observe(tmp_path)
+    assert seen.answers.shape == (128, 3)
+    assert np.abs(observer.observe(tmp_path, Limits(batch=1)).answers - seen.answers).max() < 1e-4
