@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hubdna.calling import make_callable
 from hubdna.card import claim_of_data, read_claim
-from hubdna.checked import kept
+from hubdna.checked import believed
 from hubdna.config import Config, read_config
 from hubdna.errors import CardError, FormatError, HubdnaError, SourceError
 from hubdna.inquiry import Inquiry
@@ -56,7 +56,7 @@ def audit(
     """
     models = [ModelRef.of(ref) for ref in refs]
     settings = config if isinstance(config, Config) else Config() if config is None else read_config(Path(config))
-    receipts = kept() if checked is None else tuple(checked)
+    receipts = believed(checked)
     with open_index(settings.index if index is None else Path(index)) as store:
         auditor = Auditor(
             store,

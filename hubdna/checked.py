@@ -13,13 +13,14 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hubdna.errors import ReceiptError
 from hubdna.records import CheckedReceipt, Weights
+from hubdna.writing import write_atomically
 
 KEY = "key"
 MAX_RECORD, MAX_RECORDS = 100_000, 10_000
@@ -43,12 +44,7 @@ def keep(checked: CheckedReceipt, at: Path | None = None) -> Path:
         body = asdict(checked)
         name = hashlib.sha256(_bytes({k: v for k, v in body.items() if k != "date"})).hexdigest()[:32]
         place = at / f"{name}.json"
-        temporary = place.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(_bytes({"checked": body, "tag": _tag(_key(at, make=True), body)}))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(place)
+        write_atomically(place, _bytes({"checked": body, "tag": _tag(_key(at, make=True), body)}))
     except OSError as error:
         raise ReceiptError(f"{at}: cannot keep what was checked: {error.strerror}") from None
     return place
@@ -65,6 +61,11 @@ def kept(at: Path | None = None, say: Say = lambda text: None) -> tuple[CheckedR
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             say(f"{place}: left out: not a record that this user's hubdna made (check the receipt again with --save)")
     return tuple(found)
+
+
+def believed(checked: Iterable[CheckedReceipt] | None) -> tuple[CheckedReceipt, ...]:
+    """Those that a caller hands over; None: all records of this user."""
+    return kept() if checked is None else tuple(checked)
 
 
 def _read(place: Path, key: bytes) -> CheckedReceipt:

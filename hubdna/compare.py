@@ -7,7 +7,7 @@ from dataclasses import replace
 from posixpath import dirname, join
 
 from hubdna.calling import make_callable
-from hubdna.checked import kept
+from hubdna.checked import believed
 from hubdna.dna.model import choose_files, model_files
 from hubdna.dna.sides import layer_sides
 from hubdna.errors import FormatError, HubdnaError, NotFoundError, OnlyAdapterError
@@ -47,7 +47,7 @@ def compare(
     Raises:
         HubdnaError: one of them cannot be read.
     """
-    receipts = kept() if checked is None else tuple(checked)
+    receipts = believed(checked)
     return compare_models(ModelRef.of(a), ModelRef.of(b), Loader(endpoint, token, read), receipts)
 
 

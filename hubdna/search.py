@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hubdna.calling import make_callable
-from hubdna.checked import kept
+from hubdna.checked import believed
 from hubdna.errors import HubdnaError
 from hubdna.evidence.attested import with_receipts
 from hubdna.evidence.compare import compare_dna
@@ -53,7 +53,7 @@ def search(
     """
     loader = Loader(endpoint, token, read)
     with open_index(None if index is None else Path(index)) as store:
-        receipts = kept() if checked is None else tuple(checked)
+        receipts = believed(checked)
         return nearest(loader.load(ModelRef.of(ref), store).dna, store, k, loader.rows, checked=receipts)
 
 

@@ -11,7 +11,7 @@ import hubdna
 ROOT = Path(hubdna.__file__).parent
 
 LAYERS = [
-    {"errors", "records", "roots", "calling"},
+    {"errors", "records", "roots", "writing", "calling"},
     {"sources", "dna", "evidence", "verdict", "card", "licences", "report"},
     {"hub", "store", "checked"},
     {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from hubdna.errors import FormatError
 from hubdna.records.behaviour import PLACES, Behaviour
+from hubdna.writing import write_atomically
 
 FORMAT = "hubdna.behaviour-file/1"
 MAX_BYTES = 50_000_000
@@ -55,16 +54,7 @@ def store(path: Path, behaviour: Behaviour) -> None:
     }  # fmt: skip
     arrays = {name: np.ascontiguousarray(getattr(behaviour, name)) for name in ARRAYS}
     data = save(arrays, {"format": FORMAT, "facts": json.dumps(facts)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, data)
 
 
 def load(path: Path) -> Behaviour:

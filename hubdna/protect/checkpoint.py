@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hubdna.errors import MaskError
+from hubdna.writing import whole
 
 Scores = Mapping[str, torch.Tensor]
 MOMENTUM = "momentum_buffer"
@@ -47,13 +48,11 @@ class Place:
 
 def save(place: Place, scores: Scores, optimizer: torch.optim.SGD, stand: Stand) -> None:
     """Write; a crash leaves the file before or the file after."""
-    path = place.path
     found = {f"score.{name}": score.detach() for name, score in scores.items()}
     found |= {f"{MOMENTUM}.{name}": optimizer.state[score][MOMENTUM] for name, score in scores.items()}
-    temporary = path.with_name(f".{path.name}.tmp")
     about = {name: repr(value) for name, value in asdict(stand).items()}
-    save_file(found, temporary, about | {"training": place.training})
-    temporary.replace(path)
+    with whole(place.path) as temporary:
+        save_file(found, temporary, about | {"training": place.training})
 
 
 def load(place: Place, scores: Scores, optimizer: torch.optim.SGD) -> Stand | None:

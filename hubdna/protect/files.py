@@ -11,7 +11,6 @@ believed before it fits its bits.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from hubdna.errors import MaskError
 from hubdna.protect.mask import Mask, Weights
 from hubdna.roots import array_digest, canonical, is_hex, merkle_root
+from hubdna.writing import whole
 
 FORMAT = "hubdna.mask/1"
 MAX_FACT = 500
@@ -96,18 +96,19 @@ def read_config(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     return found
 
 
+def library(config: Mapping[str, Any]) -> str:
+    """Which framework a model's config is for: `timm` or `transformers`."""
+    return "timm" if "architecture" in config else "transformers"
+
+
 def write(path: Path, weights: Weights, about: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file through a temporary one: it is complete or not there at all."""
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(
-        {name: np.asarray(array, order="C") for name, array in weights.items()}, temporary, dict(about or {}) or None
-    )
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
+    with whole(path) as temporary:
+        save_file(arrays, temporary, dict(about or {}) or None)
 
 
 def _load(path: Path, most: int | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

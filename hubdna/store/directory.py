@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from hubdna.errors import FormatError, IndexDirError
 from hubdna.records import Dna, IndexInfo, ModelRef, Skipped
 from hubdna.store.catalogue import Catalogue, Entry
 from hubdna.store.vectors import FORMAT, Vectors
+from hubdna.writing import write_atomically
 
 _AGAIN = "take the model out with `hubdna index remove` and crawl it again"
 
@@ -263,13 +263,3 @@ class IndexDir:
             return bool(json.loads(sidecar.read_text())["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest())
         except (ValueError, KeyError, TypeError):
             return True
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Temporary file, fsync, rename: readers see the old bytes or the new ones."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

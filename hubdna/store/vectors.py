@@ -7,7 +7,6 @@ do not crowd others out. The faiss file is derived data with a sidecar that says
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from hubdna.store import votes
 from hubdna.store.slots import LAYOUT, Layout, index_genes, key_of
 from hubdna.store.table import Table, make_table
 from hubdna.store.votes import VOTE_Z, Hits
+from hubdna.writing import whole
 
 FORMAT = "hubdna.sketches/2"
 """Stands in the sidecar; a file of another format is made anew."""
@@ -118,11 +118,8 @@ class Vectors:
         """Write atomically: faiss itself truncates in place."""
         index = self.faiss.IndexBinaryIDMap(self.faiss.IndexBinaryFlat(self.layout.bits))
         index.add_with_ids(self.table.codes, self.table.ids)
-        temporary = path.with_name(path.name + ".tmp")
-        self.faiss.write_index_binary(index, str(temporary))
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole(path) as temporary:
+            self.faiss.write_index_binary(index, str(temporary))
 
     def _read(self, path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         index = self.faiss.read_index_binary(str(path))
