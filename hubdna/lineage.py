@@ -11,16 +11,14 @@ configs are not looked at.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
 
 from hubdna.evidence import topology
-from hubdna.evidence.attested import attested_child, receipts
+from hubdna.evidence.attested import attested_child, receipts_among
 from hubdna.evidence.compare import compare_dna
 from hubdna.evidence.direction import marks
 from hubdna.evidence.unmix import unmix
@@ -151,8 +149,8 @@ def family(
     made_from = {p[s.child]: p[1 - s.child] for p, found in signs.items() for s in found if s.name != "repeated"}
     graph = topology.tree(kin.models, distances, made_from)
     _join(graph, kin)
-    attested = _attested(kin, checked)
-    _hang(graph, distances.mean(), attested)
+    attested = receipts_among(kin.models, checked)
+    topology.tie(graph, distances.mean(), attested)
     signs |= {pair: _signs(kin, *pair) for pair in _pairs(graph) if pair not in signs}
     both = {pair: (*marked, *attested.get(pair, ())) for pair, marked in signs.items()}
     firm = topology.firmness(topology.draws(kin.models, distances, made_from), _odds(kin, both))
@@ -181,25 +179,6 @@ def _signs(kin: Kin, i: int, j: int) -> tuple[Mark, ...]:
         return found
     child = 0 if verdict.direction == "a-from-b" else 1
     return (Mark("likely", child, f"looks {verdict.relation}"),)
-
-
-def _attested(kin: Kin, checked: Sequence[CheckedReceipt]) -> dict[Pair, tuple[Mark, ...]]:
-    """Checked receipts on pairs of members."""
-    pairs = itertools.combinations(range(len(kin.models)), 2) if checked else ()
-    found = {(i, j): receipts(kin.models[i], kin.models[j], checked) for i, j in pairs}
-    return {pair: marks for pair, marks in found.items() if marks}
-
-
-def _hang(graph: nx.Graph, squared: NDArray[np.float64], attested: Iterable[Pair]) -> None:
-    """Make the ends of a receipt neighbours; of the circle that this closes, the longest other edge goes."""
-    firm = set(attested)
-    for i, j in sorted(firm):
-        if graph.has_edge(i, j):
-            continue
-        path = [(min(u, v), max(u, v)) for u, v in itertools.pairwise(nx.shortest_path(graph, i, j))]
-        if loose := [pair for pair in path if pair not in firm]:
-            graph.remove_edge(*max(loose, key=lambda pair: float(np.nan_to_num(squared[pair], nan=np.inf))))
-            graph.add_edge(i, j)
 
 
 def _odds(kin: Kin, signs: Mapping[Pair, tuple[Mark, ...]]) -> topology.Odds:

@@ -136,13 +136,14 @@ def release(
 ) -> None:
     """Write a folder for the Hub: masked model, mask, and a card with base model, domain and licence."""
     from hubdna.protect import read_mask
-    from hubdna.protect.release import Terms, check_terms, library, write_complement, write_release
+    from hubdna.protect.files import library, read_config
+    from hubdna.protect.release import Terms, check_terms, write_complement, write_release
 
     if (source is None) != (target is None):
         raise UsageError("--source and --target: the card shows both domains or none")
     if keep and keep.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"--keep {keep}: lies in the folder that is published; what was taken away stays with you")
-    terms = Terms(base, licence, domain, library(model))
+    terms = Terms(base, licence, domain, library(read_config(model)))
     check_terms(terms, folder)
     shown = _measured(model, mask, source, target, None)[0] if source and target else None
     found = read_mask(mask)

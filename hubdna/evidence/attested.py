@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -35,6 +36,13 @@ def receipts(a: Dna, b: Dna, checked: Iterable[CheckedReceipt]) -> tuple[Mark, .
         elif _is(b, one.parent) and _is(a, one.child):
             found.append(Mark(NAME, 0, _because(one)))
     return tuple(found)
+
+
+def receipts_among(models: Sequence[Dna], checked: Sequence[CheckedReceipt]) -> dict[tuple[int, int], tuple[Mark, ...]]:
+    """Checked receipts on pairs (i, j), i < j, of many models; pairs without one are left out."""
+    pairs = itertools.combinations(range(len(models)), 2) if checked else ()
+    found = {(i, j): receipts(models[i], models[j], checked) for i, j in pairs}
+    return {pair: told for pair, told in found.items() if told}
 
 
 def with_receipts(evidence: Evidence, a: Dna, b: Dna, checked: Iterable[CheckedReceipt]) -> Evidence:

@@ -14,9 +14,10 @@ centrality; Shah and Zaman, Rumors in a network, 2011, section III). Marks of di
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
@@ -226,3 +227,21 @@ def passed_through(graph: nx.Graph, distances: Distances) -> set[tuple[int, int]
         apart = (np.abs(shared) <= BETWEEN * shorter) & (shorter > 0) & ~np.eye(len(near), dtype=bool)
         found |= {(u, int(v)) for v in near[apart.any(axis=1)]}
     return found
+
+
+def tie(graph: nx.Graph, squared: NDArray[np.float64], pairs: Iterable[tuple[int, int]]) -> None:
+    """Make the two of each pair neighbours in a tree; of the circle that this closes, the longest other edge goes.
+
+    Args:
+        graph: the tree; changed in place.
+        squared: float64[n, n], squared distances; NaN where there is none.
+        pairs: (i, j), i < j; edges between them stay.
+    """
+    firm = set(pairs)
+    for i, j in sorted(firm):
+        if graph.has_edge(i, j):
+            continue
+        path = [(min(u, v), max(u, v)) for u, v in itertools.pairwise(nx.shortest_path(graph, i, j))]
+        if loose := [pair for pair in path if pair not in firm]:
+            graph.remove_edge(*max(loose, key=lambda pair: float(np.nan_to_num(squared[pair], nan=np.inf))))
+            graph.add_edge(i, j)

@@ -21,6 +21,8 @@ from hubdna.proof.tensors import METRICS, distances
 
 MARGIN = 10.0
 """Between noise and line, and between line and reference."""
+MIN_MOVED = 1e-7
+"""Each interval's update, by the norm of the weights, must not be below: float32 hardly holds smaller ones."""
 N_CALIBRATED = 2
 """Intervals that are repeated."""
 

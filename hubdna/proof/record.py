@@ -53,11 +53,11 @@ from hubdna.proof.tensors import (
     build_optimizer,
     capture,
     restore,
-    sample_digest,
+    sample_digests,
     weights_root,
 )
 from hubdna.records import ReceiptParent
-from hubdna.roots import N_BYTES, canonical, merkle_root
+from hubdna.roots import canonical, merkle_root
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -102,7 +102,7 @@ class Recorder:
             ReceiptError: the folder holds something else, or a finished receipt.
         """
         self.folder, self.key, self.task, self.device = Path(folder), key, task, device
-        samples = _digests(task)
+        samples = sample_digests(task)
         data = merkle_root([row.tobytes() for row in samples]).hex()
         weights = read_weights(parent[1]) if parent else None
         origin = ReceiptParent(parent[0], revision, weights_root(weights)) if parent and weights is not None else None
@@ -215,11 +215,6 @@ def environment(device: str) -> dict[str, str]:
         "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
         "device": name, "threads": str(torch.get_num_threads()), "system": platform.system(),
     }  # fmt: skip
-
-
-def _digests(task: Task) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    raw = b"".join(sample_digest(task.sample(index)) for index in range(len(task)))
-    return np.frombuffer(raw, np.uint8).reshape(len(task), N_BYTES)
 
 
 def _mend(folder: Path, claim: Claim) -> None:

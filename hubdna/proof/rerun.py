@@ -16,7 +16,17 @@ from multiprocessing import get_context
 import torch
 
 from hubdna.errors import ReceiptError, UsageError
-from hubdna.proof.calibrate import MARGIN, N_CALIBRATED, Calibration, calibrate, lines, stricter, threads, too_noisy
+from hubdna.proof.calibrate import (
+    MARGIN,
+    MIN_MOVED,
+    N_CALIBRATED,
+    Calibration,
+    calibrate,
+    lines,
+    stricter,
+    threads,
+    too_noisy,
+)
 from hubdna.proof.choice import SHARES, detection, draw, largest, most_unusual
 from hubdna.proof.examples import EXAMPLES, example
 from hubdna.proof.layout import Link, Receipt
@@ -29,8 +39,6 @@ from hubdna.records import Coverage, ReceiptCheck
 
 MIN_RATE = 1e-7
 """The median learning rate must not be below. Trainings of today use 1e-6 and more."""
-MIN_MOVED = 1e-7
-"""Each interval's update, by the norm of the weights, must not be below: float32 hardly holds smaller ones."""
 MOVED_TOLERANCE = 1e-6
 """Relative: how far a claimed update norm may be from that of the stored states."""
 MAX_THREADS = 256

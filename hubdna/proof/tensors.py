@@ -11,14 +11,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hubdna.errors import ReceiptError
 from hubdna.proof.claim import Recipe
 from hubdna.proof.task import Batch, Task
-from hubdna.roots import array_digest, digest, merkle_root
+from hubdna.roots import N_BYTES, array_digest, digest, merkle_root
 
 OF_WEIGHTS = ("l1", "l2", "linf", "cosine")
 METRICS = (*OF_WEIGHTS, "buffers", "state")
@@ -204,6 +206,12 @@ def weights_root(weights: Mapping[str, torch.Tensor]) -> str:
 def sample_digest(sample: Batch) -> bytes:
     """Digest of one sample: all bytes of all its tensors."""
     return digest("sample", *(_leaf(name, sample[name]) for name in sorted(sample)))
+
+
+def sample_digests(task: Task) -> NDArray[np.uint8]:
+    """uint8[n_samples, 32]: digests of all samples of a task."""
+    raw = b"".join(sample_digest(task.sample(index)) for index in range(len(task)))
+    return np.frombuffer(raw, np.uint8).reshape(len(task), N_BYTES)
 
 
 def norm(weights: Mapping[str, torch.Tensor]) -> float:

@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 
 from hubdna.errors import ReceiptError
-from hubdna.proof.calibrate import MARGIN
+from hubdna.proof.calibrate import MARGIN, MIN_MOVED
 from hubdna.proof.claim import Claim, Recipe
 from hubdna.proof.keys import public_of, sign, signed_by
 from hubdna.proof.replay import Bench
@@ -50,18 +50,16 @@ from hubdna.proof.tensors import (
     form_of,
     named,
     restore,
-    sample_digest,
+    sample_digests,
     weights_root,
 )
 from hubdna.records import ReceiptParent
-from hubdna.roots import N_BYTES, digest, file_digest, is_hex, merkle_root
+from hubdna.roots import digest, file_digest, is_hex, merkle_root
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNATURE_BYTES = 64
-MIN_MOVED = 1e-7
-"""Every interval must move the weights by this share of their norm: who does nothing has nothing to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,7 @@ class Ground:
     @classmethod
     def of(cls, task: Task) -> Ground:
         """Hash all samples of a task."""
-        raw = b"".join(sample_digest(task.sample(index)) for index in range(len(task)))
-        return cls(task, np.frombuffer(raw, np.uint8).reshape(len(task), N_BYTES))
+        return cls(task, sample_digests(task))
 
 
 class Shard:

@@ -21,7 +21,7 @@ from hubdna.errors import MaskError, MissingExtraError
 from hubdna.protect.arrays import arrays, put
 from hubdna.protect.cover import covered, logits
 from hubdna.protect.data import Pictures
-from hubdna.protect.files import MODEL, PROCESSOR, read_config, read_model
+from hubdna.protect.files import MODEL, PROCESSOR, library, read_config, read_model
 from hubdna.protect.mask import Mask, Weights, model_root
 from hubdna.protect.names import names_in_file
 
@@ -86,7 +86,7 @@ def load_classifier(folder: Path) -> Classifier:
     if not (folder / MODEL).is_file():
         raise MaskError(f"{folder}: expected {MODEL}; other formats are not loaded here (convert it first)")
     try:
-        found = _from_timm(folder, config) if "architecture" in config else _from_transformers(folder, config)
+        found = (_from_timm if library(config) == "timm" else _from_transformers)(folder, config)
     except MaskError:
         raise
     except ModuleNotFoundError as error:

@@ -16,10 +16,6 @@ import torch
 from torch import nn
 
 N_NOISE, WIDTH = 64, 24
-SMOOTHING = 0.1
-"""Of the labels: a picture that the model is utterly sure of is a caricature of its class."""
-MAX_APART = 0.5
-"""Disagreement, in nats, beyond which a made-up picture is not driven further."""
 
 
 class Generator(nn.Module):

@@ -13,11 +13,16 @@ from torch.nn import functional
 
 from hubdna.protect.cover import logits
 from hubdna.protect.data import Batch, generator
-from hubdna.protect.generator import MAX_APART, N_NOISE, SMOOTHING, Generator
+from hubdna.protect.generator import N_NOISE, Generator
 from hubdna.protect.straight import Masked
 from hubdna.protect.traces import Traces
 
+SMOOTHING = 0.1
+"""Of the labels: a picture that the model is utterly sure of is a caricature of its class."""
 ROUGH, APART = 1.0, 0.3
+"""Weights of how rough pictures are, and of how far two of one class lie apart."""
+MAX_APART = 0.5
+"""Disagreement, in nats, beyond which a made-up picture is not driven further."""
 WARM = 150
 """Steps before the mask's first."""
 RATE = 2e-3
@@ -31,21 +36,27 @@ class Imagined:
     Args:
         masked: the model and its mask; scores are read, never changed.
         shape: (channels, height, width) of its pictures.
+        n_classes: that it tells apart.
         batch: pictures a step.
         pixels: their lowest and highest value.
         seed: of everything random.
     """
 
     def __init__(
-        self, masked: Masked, shape: tuple[int, int, int], batch: int, pixels: tuple[float, float], seed: int
+        self,
+        masked: Masked,
+        shape: tuple[int, int, int],
+        n_classes: int,
+        batch: int,
+        pixels: tuple[float, float],
+        seed: int,
     ) -> None:
-        self.masked, self.batch, self.seed = masked, batch, seed
+        self.masked, self.n_classes, self.batch, self.seed = masked, n_classes, batch, seed
         self.low, self.high = pixels
         self.device = next(iter(masked.scores.values())).device
-        self.n_classes = masked.original(torch.full((1, *shape), sum(pixels) / 2, device=self.device)).shape[1]
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
-            self.generator = Generator(self.n_classes, shape).to(self.device)
+            self.generator = Generator(n_classes, shape).to(self.device)
         self._optimizer = torch.optim.Adam(self.generator.parameters(), RATE, betas=(0.5, 0.999))
         self._kept: deque[Batch] = deque(maxlen=N_KEPT)
         for step in range(WARM):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Classifier = Callable[[torch.Tensor], torch.Tensor]
 
 CHUNK = 256
+"""Pictures that are looked at together where no gradient is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,18 @@ def st_d(source_before: float, source_after: float, target_before: float, target
 
 def score(model: Classifier, pictures: Pictures) -> Score:
     """Run a classifier over a domain; the answer counts as given when it is the largest logit."""
+    return score_of(model, pictures.x, pictures.y)
+
+
+def score_of(model: Classifier, x: torch.Tensor, y: torch.Tensor) -> Score:
+    """The same of pictures [n, channels, height, width] and their classes [n]."""
     import torch
 
     right = 0
     with torch.no_grad():
-        for x, y in zip(torch.split(pictures.x, CHUNK), torch.split(pictures.y, CHUNK), strict=True):
-            right += int((model(x).argmax(1) == y).sum())
-    return Score(right, len(pictures.y))
+        for part, classes in zip(torch.split(x, CHUNK), torch.split(y, CHUNK), strict=True):
+            right += int((model(part).argmax(1) == classes).sum())
+    return Score(right, len(y))
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:

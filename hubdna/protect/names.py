@@ -26,13 +26,14 @@ def names_in_file(held: Weights, loaded: Weights, covered: Iterable[str]) -> dic
     Raises:
         MaskError: not the same tensors, or covered ones cannot be told apart.
     """
-    found = {name: name for name in held.keys() & loaded.keys() if _bits(held, name) == _bits(loaded, name)}
+    file, module = _bits(held), _bits(loaded)
+    found = {name: name for name in file.keys() & module.keys() if file[name] == module[name]}
     left: dict[bytes, list[str]] = defaultdict(list)
-    for name in sorted(held.keys() - found.keys()):
-        left[_bits(held, name)].append(name)
+    for name in sorted(file.keys() - found.keys()):
+        left[file[name]].append(name)
     watched = set(covered)
-    for name in sorted(loaded.keys() - found.keys()):
-        alike = left[_bits(loaded, name)]
+    for name in sorted(module.keys() - found.keys()):
+        alike = left[module[name]]
         if not alike:
             raise MaskError(
                 f"{name[:80]!r} is not in the file, bit for bit: no whole classifier of float32 (convert it)"
@@ -45,6 +46,5 @@ def names_in_file(held: Weights, loaded: Weights, covered: Iterable[str]) -> dic
     return found
 
 
-def _bits(weights: Weights, name: str) -> bytes:
-    array = weights[name]
-    return array_digest("", array.dtype.name, array.shape, array.tobytes())
+def _bits(weights: Weights) -> dict[str, bytes]:
+    return {name: array_digest("", a.dtype.name, a.shape, a.tobytes()) for name, a in weights.items()}

@@ -20,7 +20,6 @@ from hubdna.protect.files import (
     MODEL,
     PROCESSOR,
     read_complement,
-    read_config,
     read_model,
     write,
     write_mask,
@@ -81,11 +80,6 @@ def write_complement(original: Path, mask: Mask, folder: Path) -> None:
     if path.exists() and model_root(read_complement(path)) != model_root(taken):
         raise MaskError(f"{path}: another mask's complement is there already; it is kept: say another folder")
     write(path, taken)
-
-
-def library(original: Path) -> str:
-    """Which framework a model's folder is for, by its config: `timm` or `transformers`."""
-    return "timm" if "architecture" in read_config(original) else "transformers"
 
 
 def card(mask: Mask, terms: Terms, shown: Protection | None) -> str:

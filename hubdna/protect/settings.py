@@ -66,7 +66,7 @@ def train_mask(
     facts |= {"owner": commitment(key)} if key is not None else {}
     parent = model_root(arrays(model))
     masked = Masked(model, recipe.start)
-    draw = _draw(masked, source, target, _shape(masked, source, target, shape), recipe)
+    draw = _draw(masked, source, target, *_form(masked, source, target, shape), recipe)
     if key is not None:
         draw = _with_mark(draw, key, recipe.seed)
     place = Place(checkpoint, _training(parent, source, target, recipe, facts)) if checkpoint else None
@@ -74,8 +74,8 @@ def train_mask(
     return Mask(parent, masked.kept(), facts)
 
 
-def _shape(masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape | None) -> Shape:
-    """Of the pictures, all alike. Raises MaskError for data that do not fit each other or the model."""
+def _form(masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape | None) -> tuple[Shape, int]:
+    """Shape of the pictures, number of classes. Raises MaskError for data that do not fit each other or the model."""
     known = [pictures for pictures in (source, target) if pictures]
     shapes: set[Shape | None] = {pictures.shape for pictures in known} or {shape}
     if len(shapes) > 1:
@@ -90,7 +90,7 @@ def _shape(masked: Masked, source: Pictures | None, target: Pictures | None, sha
         low, high = int(pictures.y.min()), int(pictures.y.max())
         if low < 0 or high >= n_classes:
             raise MaskError(f"pictures: the model has classes 0 to {n_classes - 1}, found {low} to {high}")
-    return found
+    return found, n_classes
 
 
 def _training(
@@ -105,8 +105,10 @@ def _training(
     return digest("mask training", told, bytes.fromhex(model_root(data))).hex()
 
 
-def _draw(masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape, recipe: Recipe) -> Draw:
-    made_up = None if source else Imagined(masked, shape, recipe.batch, recipe.pixels, recipe.seed)
+def _draw(
+    masked: Masked, source: Pictures | None, target: Pictures | None, shape: Shape, n_classes: int, recipe: Recipe
+) -> Draw:
+    made_up = None if source else Imagined(masked, shape, n_classes, recipe.batch, recipe.pixels, recipe.seed)
     seen = target and Pictures(target.x, masked.answers(target.x)) if made_up else target
 
     def draw(step: int) -> tuple[Batch, Batch]:

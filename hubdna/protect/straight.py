@@ -16,9 +16,7 @@ from torch.func import functional_call
 
 from hubdna.protect.cover import covered, logits
 from hubdna.protect.mask import Bools
-
-CHUNK = 256
-"""Pictures that are looked at together where no gradient is needed."""
+from hubdna.protect.measure import CHUNK
 
 
 class _Step(torch.autograd.Function):

@@ -8,8 +8,8 @@ the key, the key is one more random key, so its rank among them is uniform and
     P(p <= a) <= a,  p = (1 + number of other keys with as large a drop) / (1 + number of other keys)
 
 for every model and every data set, if the key was drawn at random: no threshold is fitted. It has to be fixed before
-the model it is held against:
-whoever tries a thousand keys on a finished model finds one with p = 0.001. Publish `commitment(key)` beforehand, dated.
+the model it is held against: whoever tries a thousand keys on a finished model finds one with p = 0.001. Publish
+`commitment(key)` beforehand, dated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hubdna.errors import MaskError
-from hubdna.protect.measure import CHUNK, Score
+from hubdna.protect.measure import Score, score, score_of
 from hubdna.roots import digest
 
 if TYPE_CHECKING:
@@ -100,26 +100,19 @@ def verify(model: Classifier, pictures: Pictures, key: bytes, n_others: int = N_
     """Whether a model carries a key's mark, by pictures of the authorised domain. Raises MaskError."""
     if n_others < 1 / MAX_P - 1:
         raise MaskError(f"n_others: p <= {MAX_P} needs at least {round(1 / MAX_P - 1)} other keys, found {n_others}")
-    own = _right(model, pictures, key)
-    others = [_right(model, pictures, secrets.token_bytes(32)) for _ in range(n_others)]
-    p = (1 + sum(other <= own for other in others)) / (1 + n_others)
-    n = len(pictures.y)
-    return Ownership(Score(_right(model, pictures, None), n), Score(own, n), p, n_others)
+    own = _under_key(model, pictures, key)
+    others = [_under_key(model, pictures, secrets.token_bytes(32)).right for _ in range(n_others)]
+    p = (1 + sum(other <= own.right for other in others)) / (1 + n_others)
+    return Ownership(score(model, pictures), own, p, n_others)
+
+
+def _under_key(model: Classifier, pictures: Pictures, key: bytes) -> Score:
+    return score_of(model, marked(pictures.x, key), pictures.y)
 
 
 def _under(x: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     low, high = x.min(), x.max()
     return (x + STRENGTH * (high - low) / 2 * drawn).clamp(low, high)
-
-
-def _right(model: Classifier, pictures: Pictures, key: bytes | None) -> int:
-    import torch
-
-    x, right = pictures.x if key is None else marked(pictures.x, key), 0
-    with torch.no_grad():
-        for part, y in zip(torch.split(x, CHUNK), torch.split(pictures.y, CHUNK), strict=True):
-            right += int((model(part).argmax(1) == y).sum())
-    return right
 
 
 def _sound(key: bytes) -> bytes:

@@ -23,8 +23,9 @@ from hubdna.cli.prove_keep import weights_at
 from hubdna.crawl import crawl
 from hubdna.errors import ReceiptError, UsageError
 from hubdna.evidence.attested import attested_child, receipts
+from hubdna.evidence.topology import tie
 from hubdna.hub import Hub
-from hubdna.lineage import _hang, families
+from hubdna.lineage import families
 from hubdna.localhub import LocalHub
 from hubdna.models import Loader
 from hubdna.proof import Recipe, Recorder, open_receipt
@@ -276,9 +277,9 @@ def test_a_model_read_in_part_is_known_by_the_hashes_of_its_files(pair: SimpleNa
 def test_an_attested_pair_becomes_neighbours_and_the_longest_other_edge_goes() -> None:
     graph = nx.Graph([(0, 1), (1, 2), (2, 3)])
     squared = np.array([[0, 1, 9, 9], [1, 0, 5, 9], [9, 5, 0, 2], [9, 9, 2, 0]], float)
-    _hang(graph, squared, [(0, 3)])
+    tie(graph, squared, [(0, 3)])
     assert {tuple(sorted(e)) for e in graph.edges} == {(0, 1), (2, 3), (0, 3)}
-    _hang(graph, squared, [(0, 1), (0, 3)])
+    tie(graph, squared, [(0, 1), (0, 3)])
     assert graph.number_of_edges() == 3
 
 
