@@ -146,6 +146,6 @@ def _believed(out: Path, told: dict[str, Any]) -> Behaviour:
     with out.open("rb") as file:
         arrays = {name: np.load(file, allow_pickle=False) for name in ARRAYS}
     seen = checked(arrays, told | {"scheme": probes.scheme(told["modality"]) if told["modality"] in MODALITIES else ""})
-    if len(seen.top) != probes.N_PROBES:
-        raise ValueError(f"{len(seen.top)} probes of {probes.N_PROBES}")
+    if len(seen.top) != probes.N_PROBES[seen.modality]:
+        raise ValueError(f"{len(seen.top)} probes of {probes.N_PROBES[seen.modality]}")
     return seen

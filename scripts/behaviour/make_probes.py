@@ -3,10 +3,11 @@
     python scripts/behaviour/make_probes.py          # write the file
     python scripts/behaviour/make_probes.py --sheet sheet.png  # and look at it (needs pillow)
 
-256 pictures of 32 x 32 pixels in colour, all computed here, so nobody else has a right in them: strokes, outlines and
-filled shapes, gratings, noise of several scales, gradients, and mixtures. Half are grey, as scans are. A model answers
-most of them with something that no training data fixed, and that is what tells two trainings of one recipe apart.
-The file holds the raw bytes, [256, 32, 32, 3], compressed by zlib; its checksum is part of the scheme, so it is never
+192 pictures of 32 x 32 pixels in colour, all computed here, so nobody else has a right in them. 64 are strokes,
+outlines and filled shapes, gratings, noise of several scales, gradients, and mixtures; half of these are grey, as
+scans are. A model answers most of them with something that no training data fixed, and that is what tells two
+trainings of one recipe apart. 64 are digits and 64 are clothes (`things`): there a student follows its teacher.
+The file holds the raw bytes, [192, 32, 32, 3], compressed by zlib; its checksum is part of the scheme, so it is never
 drawn again for an existing scheme: another numpy may draw other bytes.
 """
 
@@ -18,9 +19,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from things import digit, garment
 
 TARGET = Path(__file__).resolve().parents[2] / "hubdna" / "behaviour" / "probes" / "pictures.bin"
-N, SIDE, FINE = 256, 32, 64  # drawn twice as large, then averaged: soft edges
+N_FREE, N_DIGITS, N_CLOTHES = 64, 64, 64
+SIDE, FINE = 32, 64  # drawn twice as large, then averaged: soft edges
 Field = NDArray[np.float64]
 Y, X = (axis / FINE for axis in np.mgrid[0:FINE, 0:FINE].astype(float))
 
@@ -81,7 +84,7 @@ KINDS = (stroke, stroke, shape, shape, grating, noise, gradient)
 
 
 def picture(rng: np.random.Generator) -> Field:
-    """One picture, [SIDE, SIDE, 3] in [0, 1]: one or two layers, each with a colour."""
+    """One picture, [FINE, FINE, 3] in [0, 1]: one or two layers, each with a colour."""
     grey = rng.random() < 0.5
     canvas = np.zeros((FINE, FINE, 3)) + (rng.random(3) if not grey else rng.choice([0.0, 0.0, 1.0, rng.random()]))
     for _ in range(int(rng.integers(1, 3))):
@@ -90,7 +93,21 @@ def picture(rng: np.random.Generator) -> Field:
         if np.abs(colour - canvas.mean((0, 1))).max() < 0.3:
             colour = 1 - canvas.mean((0, 1))
         canvas = canvas * (1 - layer) + colour * layer
-    return canvas.reshape(SIDE, 2, SIDE, 2, 3).mean((1, 3))
+    return canvas
+
+
+def thing(field: Field) -> Field:
+    """A drawing as a grey picture, light on dark."""
+    return np.repeat(field[..., None], 3, 2)
+
+
+def draw_all(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """All probes, uint8 [192, SIDE, SIDE, 3]."""
+    made = [picture(rng) for _ in range(N_FREE)]
+    made += [thing(digit(rng, n % 10)) for n in range(N_DIGITS)]
+    made += [thing(garment(rng, n % 10)) for n in range(N_CLOTHES)]
+    small = np.stack(made).reshape(-1, SIDE, 2, SIDE, 2, 3).mean((2, 4))
+    return np.asarray(np.rint(255 * small).clip(0, 255).astype(np.uint8))
 
 
 def main() -> None:
@@ -99,13 +116,13 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet")
     options = parser.parse_args()
     rng = np.random.default_rng(2308_02121)
-    pictures = np.stack([np.rint(255 * picture(rng)).clip(0, 255).astype(np.uint8) for _ in range(N)])
+    pictures = draw_all(rng)
     TARGET.write_bytes(zlib.compress(pictures.tobytes(), 9))
     print(f"{TARGET}: {TARGET.stat().st_size / 1e6:.2f} MB")
     if options.sheet:
         from PIL import Image
 
-        sheet = pictures.reshape(16, 16, SIDE, SIDE, 3).transpose(0, 2, 1, 3, 4).reshape(16 * SIDE, 16 * SIDE, 3)
+        sheet = pictures.reshape(12, 16, SIDE, SIDE, 3).transpose(0, 2, 1, 3, 4).reshape(12 * SIDE, 16 * SIDE, 3)
         Image.fromarray(sheet).save(options.sheet)
 
 

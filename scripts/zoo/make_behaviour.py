@@ -7,7 +7,7 @@
 
 behaviour/RECIPE-N/KEY/ in $HUBDNA_ZOO (`~/.cache/hubdna-zoo` if unset) is one model, as it would lie on the Hub; N
 counts the roots of a recipe, KEY is a row of `behaviour_catalog`. `models.json` of a family says what each cost and
-learned, `truth.json` at the top where every model comes from. All roots of a recipe are trained side by side, and so is
+learned, `truth.json` at the top where every model comes from. Roots of a recipe are trained seven at a time, and so is
 each row of the table; what is there is skipped, so that an interrupted run goes on where it stopped.
 """
 
@@ -25,7 +25,7 @@ import behaviour_report as report
 import changes
 import torch
 import transformers
-from behaviour_catalog import CHECKPOINTS, N_ROOTS, RECIPES, ROOT, Recipe, Row, seed_of
+from behaviour_catalog import CHECKPOINTS, N_ROOTS, RECIPES, ROOT, SIDE_BY_SIDE, Recipe, Row, seed_of
 from behaviour_kinds import KINDS, fresh, head_of, source_head
 from behaviour_lessons import Batch, Lesson
 from make_pairs import ADAPTED
@@ -40,11 +40,11 @@ DECAY = 0.05
 
 
 class Grower:
-    """Makes all families of one recipe, side by side."""
+    """Makes seven families of one recipe, side by side: from its root number `first` on."""
 
-    def __init__(self, name: str, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, name: str, recipe: Recipe, folder: Path, first: int) -> None:
         self.recipe, self.folder = recipe, folder
-        self.families = [f"{name}-{n}" for n in range(N_ROOTS)]
+        self.families = [f"{name}-{n}" for n in range(first, first + SIDE_BY_SIDE)]
         self.notes = {family: report.notes(folder / family) for family in self.families}
 
     def run(self) -> None:
@@ -79,7 +79,7 @@ class Grower:
             return now
 
         facts = self._train(Row(ROOT, ROOT, recipe.data), recipe.kind, p, p, watch)
-        lesson = Lesson(recipe.data, recipe.kind, [0] * N_ROOTS, 0)
+        lesson = Lesson(recipe.data, recipe.kind, [0] * SIDE_BY_SIDE, 0)
         for key, half in kept.items():
             quality = _quality(lesson, recipe.kind, half, "after")
             self._write(key, "checkpoint", recipe.kind, recipe.config, half, quality)
@@ -90,7 +90,7 @@ class Grower:
         clock = Clock()
         kind, config, p = self._start(row, roots)
         if row.relation == "quantized":
-            self._write(row.key, row.relation, kind, config, p, [{}] * N_ROOTS, clock, torch.float16)
+            self._write(row.key, row.relation, kind, config, p, [{}] * SIDE_BY_SIDE, clock, torch.float16)
             return
         moving, whole = self._moving(row, p)
         facts = self._train(row, kind, moving, p, whole, roots if row.relation == "distilled" else None)
@@ -114,7 +114,7 @@ class Grower:
             classes = 2 if row.relation == "head" else 10
             return kind, config, p | stack([head_of(kind, config, classes, seed) for seed in seeds])
         if row.relation in ("pruned", "quantized"):
-            p = stack([self._rounded(row, unstack(p, i)) for i in range(N_ROOTS)])
+            p = stack([self._rounded(row, unstack(p, i)) for i in range(SIDE_BY_SIDE)])
         return kind, config, p
 
     def _rounded(self, row: Row, state: Stack) -> Stack:
@@ -138,7 +138,7 @@ class Grower:
         for name, t in p.items():
             if name.removesuffix(".weight").endswith(tuple(ADAPTED[kind])):
                 draws = [_down(seed, t.shape[2]) for seed in self._seeds(row.key + name, "init")]
-                low |= {name + ".A": torch.stack(draws), name + ".B": torch.zeros(N_ROOTS, t.shape[1], RANK)}
+                low |= {name + ".A": torch.stack(draws), name + ".B": torch.zeros(SIDE_BY_SIDE, t.shape[1], RANK)}
         names = [name[:-2] for name in low if name.endswith(".A")]
         return low, lambda now, step: p | {n: p[n] + 2 * now[n + ".B"] @ now[n + ".A"] for n in names}
 
@@ -188,7 +188,7 @@ class Clock:
 
     def share(self) -> float:
         """CPU seconds a model."""
-        return round((time.process_time() - self.cpu) / N_ROOTS, 2)
+        return round((time.process_time() - self.cpu) / SIDE_BY_SIDE, 2)
 
 
 def _down(seed: int, width: int) -> torch.Tensor:
@@ -229,7 +229,8 @@ def main() -> int:
         return int(not report.check(folder))
     for name in options.names or RECIPES:
         begun = time.process_time()
-        Grower(name, RECIPES[name], folder).run()
+        for first in range(0, N_ROOTS, SIDE_BY_SIDE):
+            Grower(name, RECIPES[name], folder, first).run()
         print(f"{name}: {time.process_time() - begun:.0f} CPU s", flush=True)
         report.gather(folder)
     return 0

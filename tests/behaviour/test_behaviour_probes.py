@@ -19,7 +19,7 @@ def tokenizer(words: dict[str, int]) -> Tokenizer:
 
 def test_a_scheme_changes_with_its_probes() -> None:
     assert scheme("text") == "behaviour-1/text=d5f66110/n=128/tokens=32/places=6"
-    assert scheme("vision") == "behaviour-1/vision=dc3c343b/n=128/places=6"
+    assert scheme("vision") == "behaviour-1/vision=41b9d6b1/n=192/places=6"
 
 
 def test_the_shipped_sets_are_small_and_say_their_licence() -> None:
@@ -29,16 +29,16 @@ def test_the_shipped_sets_are_small_and_say_their_licence() -> None:
 
 
 def test_probes_differ_from_each_other() -> None:
-    assert len(set(probes.texts())) == probes.N_PROBES
+    assert len(set(probes.texts())) == probes.N_PROBES["text"]
     assert all(len(text) == probes.LETTERS for text in probes.texts())
-    flat = probes.pictures().reshape(probes.N_PROBES, -1)
-    assert len(np.unique(flat, axis=0)) == probes.N_PROBES
+    flat = probes.pictures().reshape(probes.N_PROBES["vision"], -1)
+    assert len(np.unique(flat, axis=0)) == probes.N_PROBES["vision"]
 
 
 @pytest.mark.parametrize(("size", "channels"), [((8, 8), 1), ((224, 224), 3), ((16, 48), 4), ((1, 1), 3)])
 def test_pictures_fit_any_size(size: tuple[int, int], channels: int) -> None:
     x = probes.as_input(size, channels, [0.5], [0.5])
-    assert x.shape == (probes.N_PROBES, channels, *size)
+    assert x.shape == (probes.N_PROBES["vision"], channels, *size)
     assert bool(torch.isfinite(x).all()) and x.abs().max() <= 1.01
 
 
@@ -53,14 +53,14 @@ def test_sizes_that_no_picture_has_are_refused(size: tuple[int, int], channels: 
 
 
 def test_every_text_has_as_many_tokens() -> None:
-    assert probes.as_tokens(None, 256, 512).shape == (probes.N_PROBES, probes.TOKENS)
-    assert probes.as_tokens(None, 256, 16).shape == (probes.N_PROBES, 16)
+    assert probes.as_tokens(None, 256, 512).shape == (probes.N_PROBES["text"], probes.TOKENS)
+    assert probes.as_tokens(None, 256, 16).shape == (probes.N_PROBES["text"], 16)
 
 
 def test_a_vocabulary_of_long_words_gets_its_probes_repeated() -> None:
     found = sorted({word for text in probes.texts() for word in text.split()[:2]})
     ids = probes.as_tokens(tokenizer({"?": 0} | {w: n + 1 for n, w in enumerate(found)}), len(found) + 1, 512)
-    assert ids.shape == (probes.N_PROBES, probes.TOKENS)
+    assert ids.shape == (probes.N_PROBES["text"], probes.TOKENS)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_what_is_seen_of_a_classifier_and_of_a_language_model(demo: Demo) -> Non
     vit, lm = demo(bench.VIT), demo(bench.LM)
     assert (vit.modality, vit.loader, vit.scheme) == ("vision", "timm", scheme("vision"))
     assert (lm.modality, lm.loader, lm.scheme) == ("text", "transformers", scheme("text"))
-    assert vit.answers.shape == (128, 10) and lm.answers.shape == (128, 256)
+    assert vit.answers.shape == (192, 10) and lm.answers.shape == (128, 256)
     assert np.allclose(np.exp(vit.answers).sum(1), 1, atol=1e-4)
     assert (vit.top == vit.answers.argmax(1)).all()
     assert vit.seen == lm.seen == (True,) * 6
@@ -99,7 +99,7 @@ def test_a_model_of_pictures_tells_its_own_size(demo: Demo, observer: Observer, 
     folder = bench.copy("convfoundry/resnet-digits", tmp_path)
     bench.edit(folder, "preprocessor_config.json", size={"height": 32, "width": 32}, image_mean=[0.5], image_std=[0.5])
     found = observer.observe(folder)
-    assert (found.loader, found.notes, found.answers.shape) == ("transformers", (), (128, 10))
+    assert (found.loader, found.notes, found.answers.shape) == ("transformers", (), (192, 10))
     assert found.seen == (True,) * 6
 
 
@@ -107,7 +107,7 @@ def test_a_model_of_pictures_tells_its_own_size(demo: Demo, observer: Observer, 
 def test_an_onnx_file_shows_its_answers(observer: Observer, tmp_path: Path, batch: int) -> None:
     bench.onnx_classifier(tmp_path / "model.onnx", batch)
     found = observer.observe(tmp_path)
-    assert (found.modality, found.loader, found.answers.shape) == ("vision", "onnxruntime", (128, 10))
+    assert (found.modality, found.loader, found.answers.shape) == ("vision", "onnxruntime", (192, 10))
     assert found.seen == (False,) * 5 + (True,)
 
 

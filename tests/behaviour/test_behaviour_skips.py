@@ -237,7 +237,7 @@ def test_no_token_reaches_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def good() -> list[Any]:
-    return [np.zeros((6, 128, 128), np.float32), np.zeros((128, 10), np.float32), np.zeros(128, np.int64)]
+    return [np.zeros((6, 192, 192), np.float32), np.zeros((192, 10), np.float32), np.zeros(192, np.int64)]
 
 
 TOLD = {"modality": "vision", "loader": "timm", "notes": [], "seconds": 1.0, "peak": 1}
@@ -253,9 +253,9 @@ def test_what_comes_back_is_believed_when_it_is_sound(tmp_path: Path) -> None:
     "wrong",
     [
         np.zeros((2, 2), np.float32),
-        np.full((6, 128, 128), np.nan, np.float32),
+        np.full((6, 192, 192), np.nan, np.float32),
         np.array([os.getcwd], object),
-        np.zeros(128),
+        np.zeros(192),
     ],
     ids=["shape", "nan", "pickle", "dtype"],
 )
