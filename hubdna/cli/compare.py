@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hubdna.cli.options import Endpoint, Output, PairFormat, Read, ReadOption, Token, write, write_text
+from hubdna.cli.options import Endpoint, MaxDownload, Output, PairFormat, Read, ReadOption, Token, write, write_text
 from hubdna.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hubdna.cli.behaviour import Sight
     from hubdna.records import ModelRef
 
 EXAMPLES = "Examples: hubdna compare org/child org/parent | hubdna compare ./a ./b --format html -o pair.html"
@@ -28,9 +29,11 @@ def compare(
     behaviour: Annotated[
         bool, typer.Option("--behaviour", help="Run both on probes instead, and say how alike they behave.")
     ] = False,
+    max_download: MaxDownload = 2.0,
 ) -> None:
     """Test whether two models share an origin, and explain what the answer rests on."""
     from hubdna.checked import kept
+    from hubdna.cli.behaviour import Sight
     from hubdna.compare import compare_models
     from hubdna.models import Loader
     from hubdna.records import ModelRef
@@ -38,7 +41,7 @@ def compare(
 
     pair = ModelRef.parse(a), ModelRef.parse(b)
     if behaviour:
-        _behaviour(pair, format, output)
+        _behaviour(pair, Sight(endpoint, token, max_download), format, output)
         return
     if format is PairFormat.html:
         write(output, _page(pair, endpoint, token, read))
@@ -50,14 +53,14 @@ def compare(
         write_text(output, text.comparison(result))
 
 
-def _behaviour(pair: tuple[ModelRef, ModelRef], format: PairFormat, output: Path | None) -> None:
+def _behaviour(pair: tuple[ModelRef, ModelRef], sight: Sight, format: PairFormat, output: Path | None) -> None:
     """Another question, another report: it never says anything about an origin."""
     from hubdna.cli.behaviour import compare_behaviour
     from hubdna.report import behaviour as report
 
     if format is PairFormat.html:
         raise UsageError("--behaviour has no html report; take text or json")
-    result = compare_behaviour(*pair)
+    result = compare_behaviour(*pair, sight)
     if format is PairFormat.json:
         write(output, report.json(result))
     else:

@@ -58,6 +58,9 @@ Token = Annotated[str | None, typer.Option(help="Access token (default: the one 
 ReadOption = Annotated[Read, typer.Option(help="How much to read: 4 MB, 16 MB, or everything.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="What the report looks like.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report there instead of stdout.")]
+MaxDownload = Annotated[
+    float, typer.Option(help="Most that is fetched of one model to run it, in GB.", min=0.0001, metavar="GB")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 ConfigOption = Annotated[
     Path | None,

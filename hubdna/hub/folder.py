@@ -27,7 +27,7 @@ Taken = Callable[[int], object]
 
 
 def list_folder(hub: Hub, ref: ModelRef, folder: str) -> dict[str, int]:
-    """Files below a folder of one commit, with their bytes; names are within the folder.
+    """Files below a folder of one commit ("": of all), with their bytes; names are within the folder.
 
     Raises:
         NotFoundError: there is no such folder.
@@ -36,7 +36,7 @@ def list_folder(hub: Hub, ref: ModelRef, folder: str) -> dict[str, int]:
     api = HfApi(hub.endpoint, hub.link.token, library_name="hubdna")
 
     def ask() -> list[Any]:
-        tree = api.list_repo_tree(ref.repo_id, folder, recursive=True, revision=ref.sha or ref.revision)
+        tree = api.list_repo_tree(ref.repo_id, folder or None, recursive=True, revision=ref.sha or ref.revision)
         return [entry for entry in islice(tree, MAX_LISTED + 1) if isinstance(entry, RepoFile)]
 
     try:
@@ -45,7 +45,7 @@ def list_folder(hub: Hub, ref: ModelRef, folder: str) -> dict[str, int]:
         raise NotFoundError(f"{ref}: holds no folder {folder}/") from None
     if len(found) > MAX_LISTED:
         raise HubError(f"{ref}/{folder}: more than {MAX_LISTED} files")
-    sizes = {entry.path.removeprefix(f"{folder}/"): entry.size for entry in found}
+    sizes = {entry.path.removeprefix(f"{folder}/" if folder else ""): entry.size for entry in found}
     if not all(type(size) is int and size >= 0 for size in sizes.values()):
         raise HubError(f"{ref}/{folder}: the Hub's listing holds a file without a size")
     return sizes

@@ -1,6 +1,7 @@
 """`hubdna compare --behaviour`: measures and what they do not mean; never a word on the origin."""
 
 import json
+from pathlib import Path
 
 import pytest
 from cli_models import MODELS, Run
@@ -12,7 +13,7 @@ LM = MODELS / "bytewright/pyllama-245k"
 def test_two_folders_are_compared_by_what_they_compute(run: Run) -> None:
     done = run("compare", VIT, PRUNED, "--behaviour")
     assert done.code == 0, done.err
-    assert "Behaviour on 128 pictures" in done.out and "No verdict" in done.out
+    assert "Behaviour on 192 pictures" in done.out and "No verdict" in done.out
     assert "no evidence of origin" in " ".join(done.out.split())
     assert "common origin" not in done.out
 
@@ -29,8 +30,7 @@ def test_the_same_as_json(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (("org/name", LM), 2, "--behaviour runs the model, so it needs a folder with all of it"),
-        ((LM / "model.safetensors", LM), 2, "it needs a folder"),
+        ((LM / "model.safetensors", LM), 2, "it takes a folder with all its files"),
         ((VIT, LM), 3, "seen on other probes"),
         ((MODELS / "mirrorhub/fast-code-lm", LM), 3, "weights and config disagree"),
         ((VIT, PRUNED, "--format", "html"), 2, "--behaviour has no html report"),
@@ -40,3 +40,28 @@ def test_what_cannot_be_compared_is_said(run: Run, args: tuple[object, ...], cod
     done = run("compare", *args, "--behaviour")
     assert (done.code, done.out) == (code, "")
     assert message in done.err and "Traceback" not in done.err
+
+
+def test_models_of_the_hub_are_fetched_and_compared(
+    run: Run, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = "pixelworks/vit-digits", "opticlab/vit-digits-pruned@main"
+    done = run("compare", *names, "--behaviour", "--format", "json", "--endpoint", endpoint)
+    assert done.code == 0, done.err
+    report, local = json.loads(done.out), json.loads(run("compare", VIT, PRUNED, "--behaviour", "--format", "json").out)
+    assert report["a"] == "pixelworks/vit-digits" and report["alignment"] == local["alignment"]
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"config.json", "model.safetensors"}
+
+
+def test_a_model_of_the_hub_that_is_too_large_or_absent_is_refused_before_it_is_fetched(
+    run: Run, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = ("--behaviour", "--endpoint", endpoint, "--max-download", "0.0001")
+    done = run("compare", "pixelworks/vit-digits", VIT, *options)
+    assert (done.code, done.out) == (3, "")
+    assert "pixelworks/vit-digits: running it takes" in done.err and "more than the limit of 100000 bytes" in done.err
+    assert not list(tmp_path.rglob("*.safetensors*"))
+    gone = run("compare", "nobody/nothing", LM, "--behaviour", "--endpoint", endpoint)
+    assert gone.code == 3 and "no such model" in gone.err
