@@ -17,7 +17,7 @@ from hubdna.records.audit import (
     Provenance,
     Severity,
 )
-from hubdna.records.behaviour import Behaviour, BehaviourPair, Modality
+from hubdna.records.behaviour import Behaviour, BehaviourDNA, BehaviourPair, Likeness, Modality
 from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
@@ -50,6 +50,7 @@ __all__ = [
     "UNIT_VIEWS",
     "Audit",
     "Behaviour",
+    "BehaviourDNA",
     "BehaviourPair",
     "Block",
     "Bucket",
@@ -78,6 +79,7 @@ __all__ = [
     "LayerEvidence",
     "LayerSource",
     "LayerState",
+    "Likeness",
     "Mark",
     "Match",
     "Member",

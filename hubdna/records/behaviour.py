@@ -72,3 +72,41 @@ class BehaviourPair:
     agreement: float | None
     notes: tuple[tuple[str, ...], tuple[str, ...]]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BehaviourDNA:
+    """The compact form of a behaviour, that an index holds and pairs are judged by.
+
+    Attributes:
+        scheme: names the probes, the network and the size; two schemes never compare.
+        modality: of the probes.
+        vector: float32 [d], of unit length: four parts of equal size, for early, middle and late layers and answers.
+        familiar: how much the model is like those that the network learned from, in [-1, 1]; far below, its vector
+            still holds what strangers share, and nobody should judge by it.
+    """
+
+    scheme: str
+    modality: Modality
+    vector: NDArray[np.float32]
+    familiar: float
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How sure one may be that a model behaves like something made from another. It is no evidence of origin.
+
+    Attributes:
+        similarity: cosine of the two vectors.
+        probability: of "the target was made from the source", calibrated for as many strangers as children; None where
+            nothing is said.
+        verdict: "behaviourally similar", "not similar" or "undecided".
+        error_rate: share of strangers that are called similar at this line; None where nothing is called so.
+        reason: in words.
+    """
+
+    similarity: float
+    probability: float | None
+    verdict: Literal["behaviourally similar", "not similar", "undecided"]
+    error_rate: float | None
+    reason: str

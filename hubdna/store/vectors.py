@@ -43,7 +43,7 @@ class Vectors:
     """
 
     def __init__(self, path: Path | None = None, layout: Layout = LAYOUT) -> None:
-        self.faiss, self.layout = _faiss(), layout
+        self.faiss, self.layout = library(), layout
         n_bytes = layout.bits // 8
         self._table = make_table(np.zeros(0, np.int64), np.zeros((0, n_bytes), np.uint8))
         self._new: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = [self._read(path)] if path else []
@@ -130,7 +130,8 @@ class Vectors:
         return ids, codes.reshape(len(ids), self.layout.bits // 8)
 
 
-def _faiss() -> Any:
+def library() -> Any:
+    """The library. Raises MissingExtraError."""
     try:
         import faiss
     except (ImportError, RuntimeError):  # the gpu build raises RuntimeError without its CUDA libraries
