@@ -198,6 +198,7 @@ def test_the_list_of_rules_gives_their_severities() -> None:
 JSON_REPORTS = {
     "hubdna.compare/1": "hubdna compare mirrorhub/fast-code-lm bytewright/pyllama-245k",
     "hubdna.behaviour/1": "hubdna compare ./doc-writer ./doc-writer --behaviour",
+    "hubdna.behaviour-dna/1": "hubdna dna ./doc-writer --behaviour",
     "hubdna.search/1": "hubdna search bytewright/pyllama-245k --index hubdna-demo/index --descendants",
     "hubdna.lineage/1": "hubdna lineage --index hubdna-demo/index",
     "hubdna.audit/1": "hubdna audit quietlab/doc-writer --index hubdna-demo/index",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hubdna.errors import UsageError
+from hubdna.errors import BehaviourError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from hubdna.behaviour import Observer
     from hubdna.hub import Hub
-    from hubdna.records import Behaviour, BehaviourPair, ModelRef
+    from hubdna.records import Behaviour, BehaviourDNA, BehaviourPair, Likeness, ModelRef
 
 
 class Sight:
@@ -34,6 +36,14 @@ class Sight:
         if self._observer is not None:
             self._observer.__exit__(kind, error, at)
 
+    @property
+    def hub(self) -> Hub:
+        """The Hub, opened when it is first asked for."""
+        from hubdna.hub import Hub
+
+        self._hub = self._hub or Hub(self.endpoint, self.token)
+        return self._hub
+
     def see(self, ref: ModelRef) -> Behaviour:
         """Run a model on the probes.
 
@@ -42,8 +52,9 @@ class Sight:
             HubdnaError: the model cannot be had, or cannot be run; the message says which and why.
         """
         from hubdna.behaviour import Observer
-        from hubdna.errors import BehaviourError
 
+        if find_spec("torch") is None:
+            raise MissingExtraError("torch", "models")
         folder = self._folder(ref)
         if self._observer is None:
             self._observer = Observer()
@@ -54,11 +65,9 @@ class Sight:
 
     def _folder(self, ref: ModelRef) -> Path:
         if not ref.is_local:
-            from hubdna.hub import Hub
             from hubdna.hub.kept import keep
 
-            self._hub = self._hub or Hub(self.endpoint, self.token)
-            return keep(self._hub, ref, self.limit)
+            return keep(self.hub, ref, self.limit)
         if not Path(ref.repo_id).is_dir():
             raise UsageError(f"{ref}: behaviour is seen by running the model, so it takes a folder with all its files")
         return Path(ref.repo_id)
@@ -70,3 +79,48 @@ def compare_behaviour(a: ModelRef, b: ModelRef, sight: Sight) -> BehaviourPair:
 
     with sight:
         return pair(str(a), sight.see(a), str(b), sight.see(b))
+
+
+def fingerprint(seen: Behaviour) -> BehaviourDNA:
+    """The vector of a behaviour. Raises BehaviourError, also when this version has no DNA network."""
+    made: BehaviourDNA = _network("fingerprints").fingerprint(seen)
+    return made
+
+
+def judge(source: BehaviourDNA, target: BehaviourDNA) -> Likeness:
+    """Whether two models behave alike, with an error rate. Raises BehaviourError."""
+    said: Likeness = _network("judge").judge(source, target)
+    return said
+
+
+def require_network() -> None:
+    """Raise BehaviourError when this version has no DNA network: better once than for each model of a batch."""
+    _network("fingerprints")
+
+
+def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[ModelRef, Likeness]]:
+    """The k models of an index that behave most like a model, best first. Raises HubdnaError.
+
+    A model that the index holds at this commit is not run again.
+    """
+    from hubdna.store.behaviours import BehaviourVectors
+
+    with BehaviourVectors(directory) as vectors, sight:
+        held = None if ref.is_local else vectors.get(ref.repo_id)
+        if held is not None and held[0].sha == sight.hub.snapshot(ref).ref.sha:
+            asked = held[1]
+        else:
+            require_network()
+            asked = fingerprint(sight.see(ref))
+        found = [(other, dna) for other, dna in vectors.nearest(asked, k + 1) if other.repo_id != ref.repo_id]
+    return [(other, judge(dna, asked)) for other, dna in found[:k]]
+
+
+def _network(module: str) -> Any:
+    """The trained part is a module with weights of its own, and may be left out of an installation."""
+    if find_spec(f"hubdna.behaviour.{module}") is None:
+        raise BehaviourError(
+            "this installation has no behaviour network, so there are no vectors of behaviour; "
+            "`hubdna compare A B --behaviour` gives plain measures"
+        )
+    return import_module(f"hubdna.behaviour.{module}")

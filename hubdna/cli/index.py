@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from hubdna.cli import index_behaviour
 from hubdna.cli.options import Format, FormatOption, emit
 
 app = typer.Typer(help="Look at an index, check it, rebuild it, forget a model.", no_args_is_help=True)
+app.command("behaviour", epilog=index_behaviour.EXAMPLES)(index_behaviour.behaviour)
 Directory = Annotated[Path, typer.Argument(help="Index directory.", metavar="DIR")]
 
 
@@ -31,9 +33,13 @@ def verify(directory: Directory, format: FormatOption = Format.text) -> None:
 
     from hubdna.report import json
     from hubdna.store import IndexDir
+    from hubdna.store.behaviours import FILE, BehaviourVectors
 
     with IndexDir(directory) as index:
         problems = index.verify()
+    if (directory / FILE).is_file():
+        with BehaviourVectors(directory) as vectors:
+            problems += vectors.verify()
     said = "\n".join(problems) if problems else "every row, DNA file and vector is sound"
     rows = [{"problem": p} for p in problems]
     emit(format, None, lambda: Text(said), lambda: json.table("hubdna.verify/1", rows, ok=not problems))

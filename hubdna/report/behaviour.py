@@ -1,11 +1,15 @@
-"""Reports on how alike two models behave: measures, and what they do not mean."""
+"""Reports on what models compute, and how alike: measures, and what they do not mean."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from hubdna.records.behaviour import PLACES, BehaviourPair
+from hubdna.records import ModelRef
+from hubdna.records.behaviour import PLACES, Behaviour, BehaviourDNA, BehaviourPair, Likeness
 from hubdna.report.json import dump
 from hubdna.report.text import clean
 
@@ -40,6 +44,62 @@ def json(pair: BehaviourPair) -> str:
         "seconds": pair.seconds,
     }  # fmt: skip
     return dump("hubdna.behaviour/1", body)
+
+
+def one_text(name: str, seen: Behaviour, made: BehaviourDNA | None, why: str | None) -> RenderableType:
+    """One model, for people; `why` there is no vector."""
+    places = ", ".join(place for place, is_seen in zip(PLACES, seen.seen, strict=True) if is_seen)
+    vector = f"no vector: {why}" if made is None else f"{len(made.vector)} numbers of {made.scheme}"
+    lines = [
+        Text.assemble((clean(name), "bold")),
+        Text(f"behaviour   {seen.scheme}, opened by {seen.loader}"),
+        Text(f"seen        {places}; answers out of {seen.answers.shape[1]}"),
+        Text(f"vector      {clean(vector)}"),
+        *(Text(f"note        {clean(note)}") for note in seen.notes),
+        Text(f"cost        {seen.seconds:.1f} s of computing, {seen.peak_bytes / 1e6:.0f} MB at most"),
+    ]
+    return Group(*lines)
+
+
+def one(name: str, seen: Behaviour, made: BehaviourDNA | None, why: str | None) -> str:
+    """`hubdna.behaviour-dna/1`."""
+    body = {
+        "ref": name, "behaviour_scheme": seen.scheme, "modality": seen.modality, "loader": seen.loader,
+        "n_probes": len(seen.top), "n_answers": seen.answers.shape[1],
+        "seen": [place.replace(" ", "_") for place, is_seen in zip(PLACES, seen.seen, strict=True) if is_seen],
+        "scheme": made and made.scheme, "familiar": made and made.familiar,
+        "vector": made and [float(x) for x in made.vector], "no_vector_because": why, "notes": list(seen.notes),
+        "seconds": seen.seconds, "peak_bytes": seen.peak_bytes,
+    }  # fmt: skip
+    return dump("hubdna.behaviour-dna/1", body)
+
+
+Found = Sequence[tuple[ModelRef, Likeness]]
+NO_ORIGIN = "What behaves alike need not share an origin: models that learned the same data do, too."
+
+
+def found_text(found: Found, where: str) -> RenderableType:
+    """What behaves like a model, for people."""
+    if not found:
+        return Text(f"No vectors of behaviour of this kind in {clean(where)}")
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "similarity", "probability", "behaviour"):
+        table.add_column(column, no_wrap=column != "model")
+    for ref, said in found:
+        rate = "" if said.error_rate is None else f" (at {said.error_rate:.0%} error)"
+        chance = "" if said.probability is None else f"{said.probability:.2f}"
+        table.add_row(clean(str(ref)), f"{said.similarity:.3f}", chance, f"{said.verdict}{rate}")
+    return Group(Text(f"Behaviour, in {clean(where)}"), table, Text(NO_ORIGIN))
+
+
+def found_json(name: str, found: Found, where: str) -> str:
+    """`hubdna.search-behaviour/1`."""
+    rows = [
+        {"ref": str(ref), "similarity": s.similarity, "probability": s.probability, "verdict": s.verdict,
+         "error_rate": s.error_rate, "reason": s.reason}
+        for ref, s in found
+    ]  # fmt: skip
+    return dump("hubdna.search-behaviour/1", {"ref": name, "index": where, "matches": rows})
 
 
 def _number(value: float | None) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hubdna.errors import IndexDirError
+from hubdna.errors import BehaviourError, IndexDirError
 from hubdna.records import BehaviourDNA, ModelRef, Skipped
 from hubdna.store.vectors import library
 
@@ -69,11 +69,12 @@ class BehaviourVectors:
         """Store a model's vector in place of an older one.
 
         Raises:
-            IndexDirError: the index holds vectors of another scheme, or the vector is not sound.
+            BehaviourError: the vector is not sound, or not of a model of the Hub at a commit.
+            IndexDirError: the index holds vectors of another scheme.
         """
         fault = _fault(dna)
         if fault or ref.is_local or ref.sha is None:
-            raise IndexDirError(f"{ref}: {fault or 'expected a model of the Hub at a commit'}; not stored")
+            raise BehaviourError(f"{ref}: {fault or 'expected a model of the Hub at a commit'}; not stored")
         for scheme in self.schemes(dna.modality) - {dna.scheme}:
             raise IndexDirError(
                 f"{self.path}: holds {scheme}, this version computes {dna.scheme}; they do not compare: use a new index"
@@ -115,10 +116,11 @@ class BehaviourVectors:
         """The k models whose vectors have the largest cosine with the one given, best first.
 
         Raises:
-            IndexDirError: the index is of another scheme or damaged, or the vector asked with is not sound.
+            BehaviourError: the vector asked with is not sound.
+            IndexDirError: the index is of another scheme, or damaged.
         """
         if fault := _fault(dna):
-            raise IndexDirError(f"the vector asked with: {fault}")
+            raise BehaviourError(f"the vector asked with: {fault}")
         for scheme in self.schemes(dna.modality) - {dna.scheme}:
             raise IndexDirError(
                 f"{self.path}: holds {scheme}, the model asked for has {dna.scheme}; they do not compare"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hubdna.errors import IndexDirError
+from hubdna.errors import BehaviourError, IndexDirError
 from hubdna.records import BehaviourDNA, ModelRef
 from hubdna.store.behaviours import FILE, BehaviourVectors
 
@@ -94,15 +94,15 @@ def test_a_vector_that_is_not_sound_is_neither_stored_nor_asked_with(
 ) -> None:
     bad = replace(dna(1), **changed)
     with BehaviourVectors(full, create=True) as vectors:
-        with pytest.raises(IndexDirError, match=reason):
+        with pytest.raises(BehaviourError, match=reason):
             vectors.add(ref("bad"), bad)
-        with pytest.raises(IndexDirError, match=reason):
+        with pytest.raises(BehaviourError, match=reason):
             vectors.nearest(bad, 3)
         assert vectors.get("org/bad") is None
 
 
 def test_folders_of_this_machine_are_not_named_in_an_index(full: Path) -> None:
-    with BehaviourVectors(full, create=True) as vectors, pytest.raises(IndexDirError, match="a model of the Hub"):
+    with BehaviourVectors(full, create=True) as vectors, pytest.raises(BehaviourError, match="a model of the Hub"):
         vectors.add(ModelRef("./secret", sha="ab" * 20), dna(1))
 
 
