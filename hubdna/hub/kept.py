@@ -12,9 +12,10 @@ import re
 import shutil
 from pathlib import Path
 
-from hubdna.errors import BehaviourError
+from hubdna.errors import BehaviourError, HubError
 from hubdna.hub.client import Hub
 from hubdna.hub.folder import Taken, fetch, list_folder
+from hubdna.hub.reader import HubReader
 from hubdna.records import ModelRef
 from hubdna.sources.safetensors import indexed_shards
 
@@ -50,7 +51,7 @@ def keep(hub: Hub, ref: ModelRef, limit: int = LIMIT, at: Path | None = None, ta
 
     Raises:
         BehaviourError: it has no such files, or more bytes than the limit.
-        HubError, FormatError: the Hub does not give them, or its index of shards is not sound.
+        HubError, FormatError: the Hub does not give them as it listed them, or its index of shards is not sound.
     """
     found = hub.snapshot(ref).ref
     if not re.fullmatch("[0-9a-f]{7,64}", found.sha or ""):  # it becomes the name of a folder
@@ -67,6 +68,7 @@ def keep(hub: Hub, ref: ModelRef, limit: int = LIMIT, at: Path | None = None, ta
             if not (target.is_file() and target.stat().st_size == sizes[name]):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 fetch(reader, name, sizes[name], target, taken)
+                _check(reader, name, target)
 
     names = [name for name in TEXTS if name in sizes]
     if large := next((name for name in (*names, SHARDED) if sizes.get(name, 0) > MAX_TEXT), None):
@@ -96,6 +98,16 @@ def _weights(ref: ModelRef, sizes: dict[str, int]) -> list[str]:
     if any(name.endswith(PICKLED) for name in sizes):
         raise BehaviourError(f"{ref}: only pickled weights: they are never loaded, safetensors or ONNX are needed")
     raise BehaviourError(f"{ref}: expected config.json with {WHOLE} beside it, or an ONNX file; found neither")
+
+
+def _check(reader: HubReader, name: str, target: Path) -> None:
+    """Hold a file that was fetched, perhaps in several goes, against the Hub's SHA-256 where there is one."""
+    expected = reader.sha256(name)
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected not in (None, found):
+        target.unlink()
+        raise HubError(f"{reader.ref}/{name}: expected SHA-256 {expected}, found {found}; dropped, try again")
 
 
 def _make_room(at: Path, room: int, place: Path) -> None:

@@ -115,6 +115,17 @@ def test_a_server_that_sends_other_bytes_than_it_listed_is_refused(serve: Serve,
     assert not list((tmp_path / "kept").rglob("model.safetensors"))
 
 
+def test_a_rest_of_other_bytes_is_found_by_its_hash_and_dropped(serve: Serve, tmp_path: Path) -> None:
+    hub = Hub(serve({"config.json": b"{}", "model.safetensors": b"w" * 99}).endpoint)
+    place = keep(hub, REF, at=tmp_path / "kept")
+    (place / "model.safetensors").unlink()
+    (place / "model.safetensors.tmp").write_bytes(b"another")
+    with pytest.raises(HubError, match="expected SHA-256"):
+        keep(hub, REF, at=tmp_path / "kept")
+    keep(hub, REF, at=tmp_path / "kept")
+    assert (place / "model.safetensors").read_bytes() == b"w" * 99
+
+
 def test_the_oldest_goes_when_there_is_no_more_room(tmp_path: Path) -> None:
     import os
 
