@@ -23,12 +23,12 @@ and `test_protect_train.py`; that a filled-in release passes for the parent, hen
 
 Bar: SA mean source drop <= 1 point, target within 5 points of chance, ST-D <= 0.02; SF <= 3 points, >= 60 % of what
 there was to lose, <= 0.08; DF <= 5 points, >= 40 %, <= 0.2; each with a lower ST-D than NTL, supervised and
-magnitude; every mark verified, no false claim in 300; every release `mask-of` its parent in compare, search and
-audit, `likely`, `common` after int8 and tuning; mask file <= 1.01 bit a weight. Bars that are missed are printed as
-missed.
+magnitude; every mark of 21 verified, false claims on 300 unmarked nets within what p <= 0.01 allows (99 % band);
+every release `mask-of` its parent in compare, search and audit, `likely`, `common` after int8 and tuning; mask file
+<= 1.01 bit a weight. Bars that are missed are printed as missed.
 
     python scripts/boards/protect_run.py                    # trains and masks what is missing: hours
-    python scripts/boards/protect.py [--quick] [--fresh]    # measures the rest and prints
+    python scripts/boards/protect.py [--quick] [--fresh]    # the rest; --marks 1 makes missing marks
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,16 @@ import board
 import protect_attacks as attacks
 import protect_lineage as lineage
 import protect_marks as marks
+import protect_plot
 import protect_run as run
 from hubdna.protect.measure import over_seeds, st_d
+from hubdna.protect.watermark import MAX_P
 
 CHANCE, ELIGIBLE = 0.1, 0.4
 BARS = {"SA": (0.01, None, 0.02), "SF": (0.03, 0.6, 0.08), "DF": (0.05, 0.4, 0.2)}
 """Largest source drop, smallest share of the target that is lost, largest mean ST-D."""
-PLACE = board.RESULTS / "protect.svg"
+KEYED = [(source, target, seed) for seed in run.SEEDS for source, target in run.PAIRS]
+"""Releases that were made with a key, too."""
 Cell = dict[str, Any]
 
 
@@ -87,6 +90,7 @@ def _all() -> list[tuple[str, str, str, int, str]]:
         (kind, source, target, seed, method)
         for kind in ("vgg", "resnet", "vit") for method in run.METHODS
         for source, target in run.SMALL[kind] for seed in run.SEEDS
+        if method != "DF" or (source, target) != run.PAIRS[-1]  # no target: that of the first pair
     ]  # fmt: skip
 
 
@@ -124,7 +128,7 @@ def pooled(cells: list[Cell]) -> float:
     return max(source, 0) / target if target > 0 else math.inf
 
 
-def protection(found: dict[str, list[Cell]]) -> list[str]:
+def protection(rows: board.Rows, found: dict[str, list[Cell]]) -> list[str]:
     """Tables of all methods, and of all pairs; what missed its bar."""
     table = []
     for name, cells in found.items():
@@ -135,14 +139,18 @@ def protection(found: dict[str, list[Cell]]) -> list[str]:
     board.table("Mean over pairs and seeds, 95 % intervals over pairs",
                 ["net, method", "n", "source drop", "target after", "lost above chance", "ST-D", "pooled"],
                 table)  # fmt: skip
-    pairs: dict[Any, dict[str, str]] = {}
+    pairs: dict[str, dict[str, str]] = {}
+    fours: dict[str, dict[str, protect_plot.Four]] = {}
     for name, cells in found.items():
         for pair in dict.fromkeys(cell["pair"] for cell in cells):
             of = [cell for cell in cells if cell["pair"] == pair]
             b, a, c, d = (sum(cell["four"][i] for cell in of) / len(of) for i in range(4))
-            name_of = f"{pair[0]} {pair[1]} -> {pair[2]}"
+            name_of, method = f"{pair[0]} {pair[1]} -> {pair[2]}", name.split()[1]
             told = f"{b:.2f} {a:.2f} {c:.2f} {d:.2f} ({st_d(b, a, c, d):.2f})"
-            pairs.setdefault(name_of, {})[name.split()[1]] = told
+            pairs.setdefault(name_of, {})[method] = told
+            fours.setdefault(name_of, {})[method] = b, a, c, d
+    if rows.kept:
+        protect_plot.draw(Path(__file__).parents[2] / "docs" / "protect.svg", fours)
     methods = ("SA", "SF", "DF", "NTL")
     for part in (methods[:2], methods[2:]):
         board.table("Each pair, mean over seeds: source before, after, target before, after (ST-D)",
@@ -193,21 +201,29 @@ def attacked(rows: board.Rows) -> None:
                 ["pair", "share", "pictures", "release", "from scratch"], table)  # fmt: skip
 
 
-def claimed(rows: board.Rows, n_marked: int, n_unmarked: int) -> list[str]:
+def claimed(rows: board.Rows, pairs: Sequence[tuple[str, str, int]], n_unmarked: int, train: bool) -> list[str]:
     """Measures and prints the marks."""
-    own = [rows.measure(f"marked {i}", lambda i=i: marks.marked(i)) for i in range(n_marked)]
+    own = [
+        rows.measure(f"marked vgg {s} -> {t} {seed}", lambda a=(s, t, seed): marks.marked(*a)) for s, t, seed in pairs
+    ]
     none = [rows.measure(f"unmarked {i}", lambda i=i: marks.unmarked(i)) for i in range(n_unmarked)]
     told, right = [], sum(row["verified"] for row in own)
     false = sum(row["verified"] for row in none)
     for name, k, n in (("marked, own key", right, len(own)),
-                       ("marked, another key", sum(r["other"] for r in own), len(own)),
-                       ("unmarked, fresh key", false, len(none)),
+                                              ("unmarked, fresh key", false, len(none)),
                        ("unmarked, p <= 0.01 alone", sum(r["p"] <= 0.01 for r in none), len(none))):  # fmt: skip
         low, high = board.interval(k, n, 0.95)
         told.append([name, f"{k} of {n}", f"[{low:.4f}, {high:.4f}]"])
     board.table("Watermark: verified, with Clopper-Pearson intervals (95 %)", ["models", "verified", "interval"], told)
     faults = [f"watermark: {right} of {len(own)} verified"] if right < len(own) else []
-    return faults + ([f"watermark: {false} false claims"] if false else [])
+    if len(own) < len(KEYED):
+        faults.append(f"watermark: {len(own)} marked models, {len(KEYED)} wanted")
+    most = board.band(MAX_P, len(none))[1]
+    return faults + ([f"watermark: {false} false claims, at most {most} expected"] if false > most else [])
+
+
+def _mark(source: str, target: str, seed: int) -> str:
+    return f"marked vgg {source} -> {target} {seed}"
 
 
 def related(rows: board.Rows) -> list[str]:
@@ -251,16 +267,16 @@ def costs(rows: board.Rows) -> list[str]:
 
 def main() -> int:
     """Collects, measures, prints."""
-    args = board.arguments(__doc__)
+    args = board.arguments(__doc__, marks=0)
     rows, begun = board.Rows("protect", args), time.perf_counter()
     torch.set_num_threads(1)
     if args.quick:
-        faults = claimed(rows, 0, 5)
+        faults = claimed(rows, [], 5, False)
         return board.finish("protect", ok=not faults, started=begun, quick=True)
     found = collect(rows)
-    faults = protection(found)
+    faults = protection(rows, found)
     attacked(rows)
-    faults += claimed(rows, marks.N_MARKED, marks.N_UNMARKED) + related(rows) + costs(rows)
+    faults += claimed(rows, KEYED, marks.N_UNMARKED, args.marks) + related(rows) + costs(rows)
     for fault in faults:
         print(f"missed: {fault}")
     return board.finish("protect", ok=not faults, started=begun, missed=len(faults))
