@@ -203,14 +203,14 @@ def attacked(rows: board.Rows) -> None:
 
 def claimed(rows: board.Rows, pairs: Sequence[tuple[str, str, int]], n_unmarked: int, train: bool) -> list[str]:
     """Measures and prints the marks."""
-    own = [
-        rows.measure(f"marked vgg {s} -> {t} {seed}", lambda a=(s, t, seed): marks.marked(*a)) for s, t, seed in pairs
-    ]
+    for pair in pairs if train else ():
+        rows.measure(_mark(*pair), lambda pair=pair: marks.marked(*pair))
+    own = [rows[_mark(*pair)] for pair in pairs if _mark(*pair) in rows]
     none = [rows.measure(f"unmarked {i}", lambda i=i: marks.unmarked(i)) for i in range(n_unmarked)]
     told, right = [], sum(row["verified"] for row in own)
     false = sum(row["verified"] for row in none)
     for name, k, n in (("marked, own key", right, len(own)),
-                                              ("unmarked, fresh key", false, len(none)),
+                       ("unmarked, fresh key", false, len(none)),
                        ("unmarked, p <= 0.01 alone", sum(r["p"] <= 0.01 for r in none), len(none))):  # fmt: skip
         low, high = board.interval(k, n, 0.95)
         told.append([name, f"{k} of {n}", f"[{low:.4f}, {high:.4f}]"])
