@@ -1,4 +1,4 @@
-"""The recipe table of the behaviour zoo: eight recipes, fourteen roots of each, and what is made from every root.
+"""The recipe table of the behaviour zoo: eight recipes, their roots, and what is made from every root.
 
 Roots of one recipe differ in their seeds alone: same architecture, same data, same steps. They are the hard negatives
 of behaviour DNA. What is made from a root:
@@ -19,8 +19,9 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-ROOT, N_ROOTS, SIDE_BY_SIDE = "root", 14, 7
-"""Roots of a recipe, and how many of them are trained at once."""
+ROOT, SIDE_BY_SIDE = "root", 7
+N_ROOTS = {"vision": 28, "text": 14}
+"""Roots of a recipe, by modality, of which seven are trained at once."""
 CHECKPOINTS = {"checkpoint-25": 0.25, "checkpoint-50": 0.5}
 
 

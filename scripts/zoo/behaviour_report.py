@@ -30,7 +30,7 @@ def complete(folder: Path) -> dict[str, list[Notes]]:
     """Returns the families of every recipe that is complete."""
     found = {}
     for name, recipe in RECIPES.items():
-        known = [notes(folder / f"{name}-{n}") for n in range(N_ROOTS)]
+        known = [notes(folder / f"{name}-{n}") for n in range(N_ROOTS[recipe.modality])]
         if all(row.key in made for made in known for row in recipe.rows()):
             found[name] = known
     return found

@@ -229,7 +229,7 @@ def main() -> int:
         return int(not report.check(folder))
     for name in options.names or RECIPES:
         begun = time.process_time()
-        for first in range(0, N_ROOTS, SIDE_BY_SIDE):
+        for first in range(0, N_ROOTS[RECIPES[name].modality], SIDE_BY_SIDE):
             Grower(name, RECIPES[name], folder, first).run()
         print(f"{name}: {time.process_time() - begun:.0f} CPU s", flush=True)
         report.gather(folder)
