@@ -34,7 +34,8 @@ class Network:
         known: float32 [recipes, 4, buckets], unit rows: the mean sketch of each recipe that was learned from.
         least_familiar: a model less like all of them is outside of what was learned.
         judge: float64 [6], weights of the four blocks' cosines and of the largest, and a bias.
-        lines: float64 [3]: scores that 5 % and 1 % of the strangers reach, and that 5 % of the children miss.
+        lines: float64 [3]: scores that at most 5 % and 1 % of the strangers reach, none below
+            0, and that 5 % of the children miss.
     """
 
     project: Floats
@@ -86,10 +87,20 @@ def dna(sketches: Floats, network: Network) -> Floats:
 
 
 def familiar(made: Floats, network: Network) -> float:
-    """How like the most similar recipe that was learned from, in [-1, 1]: the mean over the blocks that were seen."""
-    likeness = np.einsum("bh,rbh->rb", unit(made), network.known)
-    seen = made.any(1)
-    return float(likeness[:, seen].mean(1).max()) if seen.any() else -1.0
+    """`familiarity` of one sketch [4, buckets]."""
+    return float(familiarity(made[None], network)[0])
+
+
+def familiarity(sketches: Floats, network: Network) -> NDArray[np.float64]:
+    """How like the most similar recipe that was learned from, in [-1, 1]: the mean over the blocks that were seen.
+
+    Sketches are float32 [n, 4, buckets]; -1 where nothing was seen.
+    """
+    likeness = np.einsum("nbh,rbh->nrb", unit(sketches), network.known).astype(np.float64)
+    seen = np.abs(sketches).max(2)[:, np.newaxis] > 0
+    total, n = (likeness * seen).sum(2), seen.sum(2)
+    found: NDArray[np.float64] = np.where(n > 0, total / np.maximum(n, 1), -1.0).max(1)
+    return found
 
 
 def unit(rows: Floats) -> Floats:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hubdna.records.behaviour import Behaviour
 
-STRENGTHS = (0.01, 1.0)
+STRENGTHS = (0.003, 0.1)
 BLOCKS = {"early": (0, 1), "middle": (2,), "late": (3, 4), "answer": (5,)}
 """Which of `PLACES` make up a block: each has a sketch, and later a part of the DNA, of its own."""
 BUCKETS = 2048

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hubdna.behaviour.fingerprints import Network, dna, unit
+from hubdna.behaviour.fingerprints import Network, dna, familiarity, unit
 from hubdna.behaviour.judge import features
 
 Floats = NDArray[np.float32]
-HEAT, DROPPED, RATE, STEPS = 0.07, 0.5, 1e-3, 200
+HEAT, DROPPED, RATE, STEPS = 0.07, 0.5, 1e-3, 100
 FOLDS, RIDGE = 5, 1.0
 ROOT, CONTROLS = "root", {"distilled": "alone", "distilled-other": "alone-other"}
 TUNED = ("light", "heavy", "other-data", "head", "lora", "frozen", "pruned", "quantized")
@@ -118,11 +118,7 @@ def _network(zoo: Zoo, options: Options) -> Network:
     known = unit(np.stack([zoo.sketches[zoo.recipe == name].mean(0) for name in names]))
     nothing = np.zeros(0)
     network = Network(project.astype(np.float32), known, -1.0, nothing, nothing)
-    return replace(network, least_familiar=float(np.quantile([_familiar(row, known) for row in rows], 0.01)))
-
-
-def _familiar(row: Floats, known: Floats) -> float:
-    return float(np.einsum("bh,rbh->rb", row, known)[:, row.any(1)].mean(1).max())
+    return replace(network, least_familiar=float(np.quantile(familiarity(rows, network), 0.01)))
 
 
 def _common(zoo: Zoo) -> list[Floats]:
@@ -182,5 +178,6 @@ def _judged(network: Network, parts: NDArray[np.float64], related: NDArray[np.bo
 
     fitted = minimize(loss, np.zeros(x.shape[1]), method="L-BFGS-B").x
     found = x @ fitted
-    lines = np.array([*np.quantile(found[~related], [0.95, 0.99]), np.quantile(found[related], 0.05)])
+    strangers = np.quantile(found[~related], [0.95, 0.99]).clip(0)  # at least as likely a child as a stranger
+    lines = np.array([*strangers, np.quantile(found[related], 0.05)])
     return replace(network, judge=fitted, lines=lines)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "boards"))
 
-import behaviour_seen as seen
 from learn import Zoo
 
+import behaviour_seen as seen
 from hubdna.behaviour import probes
-from hubdna.behaviour.fragments import BUCKETS, sketch
+from hubdna.behaviour.fragments import BUCKETS, STRENGTHS, sketch
 from hubdna.records import Behaviour
 from hubdna.writing import whole
 
@@ -56,7 +56,7 @@ def made(chosen: Sequence[seen.Model], make: Callable[[Behaviour], NDArray[np.fl
 def load(modality: str) -> Zoo:
     """All models of a modality as sketches; kept beside the zoo."""
     chosen = models(modality)
-    name = f"{probes.scheme(modality).replace('/', ' ')} {BUCKETS} {len(chosen)}.npy"
+    name = f"{probes.scheme(modality).replace('/', ' ')} {STRENGTHS} {BUCKETS} {len(chosen)}.npy"
     if not (KEPT / name).exists():
         KEPT.mkdir(exist_ok=True)
         zoo = made(chosen, sketch)

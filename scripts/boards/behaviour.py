@@ -1,141 +1,189 @@
-"""Board `behaviour`: what plain measures of behaviour say about descent. The baselines that behaviour DNA has to beat.
+"""Board `behaviour`: does behaviour DNA tell what was made from a root, of roots that nobody looked at?
 
 Models: the behaviour zoo (scripts/zoo/make_behaviour.py). Roots of one recipe differ in their seeds alone. A positive
-pair is a root and something made from it; its negatives are all other roots of that recipe with the same thing; of a
-distilled student besides the root with the student's control, which had the same start and data and no teacher.
-Measured, for each recipe and relation: how often a positive pair scores higher than a negative one (AUC), with a 95 %
-interval from a bootstrap over roots (seven a recipe: the intervals are rough). Measures: alignment (CKA) of the
-relations, averaged over the places, and at the answer; agreement of the likeliest answers; cosine of random projections
-of the answers' relations. None is trained and none has a threshold.
+pair is a root and something made from it; its negatives are all other roots of that recipe with things of the same
+kind; for students, the student's control counts as one too (same start and data, no teacher). Roots 7 to 13 of each
+recipe are fresh: no choice was made by looking at them and the shipped network did not learn from them.
 
-Bar: none yet; ok when every recipe of the zoo is complete and every model was seen.
+* `fresh`: the shipped network and classifier, and the plain measures, on the fresh roots. AUC is over all recipes of a
+  modality together, so that one line has to do for all; a plain measure's line is the best one on the other roots.
+  Intervals and differences are from a bootstrap over roots.
+* `splits`: the same with roots dealt anew five times, a fifth of them for the test, everything learned anew.
+* `ablations`: on two of the splits. Without the data part all probes have one code; without the model part nothing
+  tells models apart, by construction. Probes are limited to what is shipped (128 texts, 192 pictures).
+* `unknown`: each recipe in turn is not learned from: how often the classifier abstains, and how it does where not.
+
+Bars (fresh roots): balanced accuracy >= .95, AUC >= .98 and above every plain measure; each tuned kind AUC >= .95;
+students of the same architecture AUC >= .90; false alarms inside the 95 % interval of what is stated, or fewer.
 
     HUBDNA_ZOO=DIR python scripts/boards/behaviour_seen.py   # first; minutes to an hour
-    HUBDNA_ZOO=DIR python scripts/boards/behaviour.py [--quick] [--fresh]
+    HUBDNA_ZOO=DIR python scripts/boards/behaviour.py [--fresh]
 """
 
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "behaviour"))
+
 import numpy as np
+import torch
+import zoo_sketches
+from learn import TUNED, Options, Zoo, learn, pair_cosines
 
-import behaviour_seen as zoo
+import behaviour_plain as plain
 import board
-from hubdna.behaviour import measures, scheme
-from hubdna.records import Behaviour
+from behaviour_score import KINDS, auc, balanced, bootstrap, interval, recipes
+from hubdna.behaviour.fingerprints import familiarity, scheme, shipped
+from hubdna.behaviour.fragments import sketch
+from hubdna.behaviour.judge import scores
 
-N_BOOTSTRAP = 1_000
-ROOT, CONTROL = "root", {"distilled": "alone", "distilled-other": "alone-other"}
-N_RECIPES, N_ROOTS, N_KEYS = 8, 7, 14
-Score = Callable[[Behaviour, Behaviour], float | None]
-Seen = dict[str, dict[str, Behaviour]]  # family -> key -> behaviour
-
-
-def mean_cka(a: Behaviour, b: Behaviour) -> float | None:
-    """Alignment over the places that both could be looked at."""
-    found = [value for value in measures.all_cka(a, b) if value is not None]
-    return float(np.mean(found)) if found else None
+N_SPLITS, SIZES, PROBES = 5, (32, 64, 256, 512), (16, 32, 64, 128)
+MODALITIES = ("text", "vision")
 
 
-def answer_cka(a: Behaviour, b: Behaviour) -> float | None:
-    """Alignment of the answers."""
-    return measures.cka(a, b, -1)
+def fresh(modality: str, zoo: Zoo) -> dict[str, Any]:
+    """The shipped network on the fresh roots, beside the plain measures."""
+    test, network = zoo.roots(zoo_sketches.FRESH), shipped(modality)
+    pairs, related = test.pairs()
+    found = scores(pair_cosines(test, network, pairs), network)
+    families = test.root[pairs[:, 0]]
+    row: dict[str, Any] = {"pairs": len(related), "related": int(related.sum()), "auc": auc(found, related)}
+    row["auc_interval"] = interval(bootstrap(lambda kept: auc(found[kept], related[kept]), families))
+    row["balanced"] = balanced(found, related, 0.0)
+    row["balanced_interval"] = interval(bootstrap(lambda kept: balanced(found[kept], related[kept], 0.0), families))
+    row["false_alarms"] = [int((found[~related] >= line).sum()) for line in network.lines[:2]]
+    row["found"] = [float((found[related] >= line).mean()) for line in network.lines[:2]]
+    row["abstains"] = float((familiarity(test.sketches, network) < network.least_familiar).mean())
+    row["kinds"] = {}
+    for kind in KINDS:
+        some, truth = test.pairs((kind,))
+        if len(truth) and truth.any():
+            row["kinds"][kind] = auc(scores(pair_cosines(test, network, some), network), truth)
+    models = zoo_sketches.models(modality, zoo_sketches.FRESH)
+    row["plain"] = plain.measured(models, pairs, related, families, found)
+    return row
 
 
-def projected(a: Behaviour, b: Behaviour) -> float:
-    """Cosine of random projections."""
-    return float(measures.projection(a) @ measures.projection(b))
+def split(zoo: Zoo, seed: int, options: Options | None = None) -> dict[str, float]:
+    """Everything learned anew from four fifths of the roots, and tested on the others."""
+    numbers = np.random.default_rng(100 + seed).permutation(np.unique(zoo.root))
+    n = round(len(numbers) / N_SPLITS)
+    test = zoo.roots(numbers[:n].tolist())
+    network = learn(zoo.roots(numbers[n:].tolist()), options)
+    pairs, related = test.pairs()
+    found = scores(pair_cosines(test, network, pairs), network)
+    alarms = [float((found[~related] >= line).mean()) for line in network.lines[:2]]
+    row = {"auc": auc(found, related), "balanced": balanced(found, related, 0.0), "at_5": alarms[0], "at_1": alarms[1]}
+    for kind in ("heavy", "distilled", "distilled-other"):
+        some, truth = test.pairs((kind,))
+        row[kind] = auc(scores(pair_cosines(test, network, some), network), truth)
+    return row
 
 
-SCORES: dict[str, Score] = {
-    "cka": mean_cka, "cka of answers": answer_cka, "agreement": measures.agreement, "projection": projected,
-}  # fmt: skip
+def unknown(zoo: Zoo, recipe: str) -> dict[str, float]:
+    """A recipe that was not learned from."""
+    test, network = zoo.of(zoo.recipe == recipe), learn(zoo.of(zoo.recipe != recipe))
+    pairs, related = test.pairs()
+    found = scores(pair_cosines(test, network, pairs), network)
+    strange = familiarity(test.sketches, network) < network.least_familiar
+    judged = ~strange[pairs].any(1)
+    wrong = float((found[judged & ~related] >= network.lines[1]).mean()) if (judged & ~related).any() else 0.0
+    return {"abstains": float(1 - judged.mean()), "auc": auc(found, related), "alarms_at_1": wrong}
 
 
-def auc(positive: list[float], negative: list[float]) -> float:
-    """How often a positive scores higher than a negative; ties count half."""
-    p, n = np.array(positive)[:, None], np.array(negative)[None]
-    return float((p > n).mean() + 0.5 * (p == n).mean())
+def without_code(modality: str) -> Zoo:
+    """Sketches whose probes all have one code: each probe's relations, sorted, so that no probe is known."""
+
+    def make(behaviour: Any) -> Any:
+        rows = np.sort(np.concatenate(list(behaviour.relations), 1), 1).mean(0)[:2048]
+        return np.tile(np.pad(rows, (0, 2048 - len(rows))), (4, 1)).astype(np.float32)
+
+    return zoo_sketches.made(zoo_sketches.models(modality), make)
 
 
-def pairs(seen: Seen, key: str, score: Score) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-    """Scores of the positive pairs, by family, and of the negative ones, by (root's family, child's family)."""
-    positive: dict[str, float] = {}
-    negative: dict[tuple[str, str], float] = {}
-    for family, models in seen.items():
-        if ROOT not in models or key not in models:
-            continue
-        for other, theirs in seen.items():
-            if ROOT in theirs and (value := score(theirs[ROOT], models[key])) is not None:
-                if other == family:
-                    positive[family] = value
-                else:
-                    negative[other, family] = value
-        control = CONTROL.get(key)
-        if control in models and (value := score(models[ROOT], models[control])) is not None:
-            negative[family, family] = value
-    return positive, negative
+def fewer(modality: str, n: int) -> Zoo:
+    """Sketches of every so-manieth probe."""
+    return zoo_sketches.made(zoo_sketches.models(modality), lambda seen: sketch(plain.thinned(seen, n)))
 
 
-def measured(seen: Seen, key: str, score: Score) -> dict[str, Any] | None:
-    """AUC with its interval, over all roots of a recipe; None without both kinds of pairs."""
-    positive, negative = pairs(seen, key, score)
-    if not positive or not negative:
-        return None
-    rng, families, draws = np.random.default_rng(7), sorted(positive), []
-    for _ in range(N_BOOTSTRAP):
-        drawn = set(rng.choice(families, len(families)))
-        chosen = [value for (a, b), value in negative.items() if a in drawn and b in drawn]
-        if chosen:
-            draws.append(auc([positive[f] for f in sorted(drawn)], chosen))
-    low, high = np.percentile(draws, [2.5, 97.5]) if draws else (float("nan"),) * 2
-    return {
-        "auc": auc(list(positive.values()), list(negative.values())), "low": float(low), "high": float(high),
-        "positives": len(positive), "negatives": len(negative),
+def ablations(modality: str, zoo: Zoo, rows: board.Rows) -> list[list[Any]]:
+    """What each part is worth."""
+    ways: dict[str, Any] = {
+        "as shipped": lambda: (zoo, None), "without similarity loss": lambda: (zoo, Options(steps=0)),
+        "common part left in": lambda: (zoo, Options(common=False)),
+        "without data part": lambda: (without_code(modality), None),
     }  # fmt: skip
-
-
-def load() -> tuple[dict[str, Seen], int, int]:
-    """Recipe -> what was seen, and how many models are there and were not seen."""
-    found: dict[str, Seen] = defaultdict(lambda: defaultdict(dict))
-    n = missing = 0
-    for model in zoo.models():
-        behaviour, n = zoo.seen(model), n + 1
-        if behaviour is None:
-            missing += 1
-        else:
-            found[model.recipe][model.family][model.key] = behaviour
-    return found, n, missing
+    ways |= {f"size {4 * (s // 4)}": lambda s=s: (zoo, Options(size=s // 4)) for s in SIZES}
+    ways |= {f"{n} probes": lambda n=n: (fewer(modality, n), None) for n in PROBES}
+    lines = []
+    for name, way in ways.items():
+        run = lambda way=way: [split(way()[0], seed, way()[1]) for seed in (0, 1)]  # noqa: E731
+        found = rows.measure(f"{modality} ablation {name}", run)
+        lines.append([name, *(f"{np.mean([row[key] for row in found]):.3f}" for key in ("auc", "balanced", "heavy"))])
+    return lines
 
 
 def main() -> int:
-    """Measures what is missing, and prints a table a recipe."""
-    args = board.arguments(__doc__)
-    rows = board.Rows("behaviour", args, scheme=scheme("text") + " " + scheme("vision"))
-    found, n, missing = load()
-    complete = []
-    for recipe, seen in found.items():
-        keys = list(dict.fromkeys(key for models in seen.values() for key in models))
-        whole = len(seen) == N_ROOTS and all(len(models) == N_KEYS for models in seen.values())
-        complete += [recipe] * whole
-        lines: list[list[Any]] = []
-        for key in keys:
-            if key == ROOT or key in CONTROL.values():
-                continue
-            line: list[Any] = [key]
-            for name, score in SCORES.items():
-                run = lambda key=key, score=score, seen=seen: measured(seen, key, score)  # noqa: E731
-                row = rows.measure(f"{recipe} {key} {name}", run) if whole else run()
-                line.append("" if row is None else f"{row['auc']:.2f} ({row['low']:.2f}-{row['high']:.2f})")
-            lines.append(line)
-        state = f"{len(seen)} roots" + ("" if whole else ", not complete")
-        board.table(f"{recipe}: AUC of a root and its child against strangers ({state})", ["child", *SCORES], lines)
-    ok = len(complete) == N_RECIPES and not missing
-    return board.finish("behaviour", ok=ok, recipes=len(complete), models=n, not_seen=missing)
+    """Measures what is missing, and prints the tables."""
+    args = board.arguments(__doc__, upto="ablations")
+    torch.set_num_threads(1)
+    rows, ok = board.Rows("behaviour", args, scheme=f"{scheme('text')} {scheme('vision')}"), True
+    zoos = {modality: zoo_sketches.load(modality) for modality in MODALITIES}
+    for modality, zoo in zoos.items():
+        row = rows.measure(f"{modality} fresh", lambda modality=modality, zoo=zoo: fresh(modality, zoo))
+        ok &= _fresh_table(modality, row)
+    for modality, zoo in zoos.items():
+        if args.upto == "fresh":
+            break
+        found = [rows.measure(f"{modality} split {s}", lambda s=s, zoo=zoo: split(zoo, s)) for s in range(N_SPLITS)]
+        lines = [[key, *board_mean([row[key] for row in found])] for key in found[0]]
+        board.table(f"{modality}: five splits by root", ["figure", "mean", "95 %"], lines)
+        lines = []
+        for recipe in recipes(zoo):
+            row = rows.measure(f"{modality} unknown {recipe}", lambda r=recipe, zoo=zoo: unknown(zoo, r))
+            lines.append([recipe, *(f"{row[key]:.3f}" for key in ("abstains", "auc", "alarms_at_1"))])
+        board.table(f"{modality}: a recipe not learned from", ["recipe", "abstains", "AUC", "alarms at 1 %"], lines)
+    for modality, zoo in zoos.items():
+        if args.upto == "ablations":
+            head = ["what", "AUC", "balanced accuracy", "AUC heavy"]
+            board.table(f"{modality}: ablations, two splits", head, ablations(modality, zoo, rows))
+    return board.finish("behaviour", ok=ok, models=sum(len(zoo.key) for zoo in zoos.values()))
+
+
+def board_mean(values: list[float]) -> list[str]:
+    """Mean and its interval (Student's t)."""
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    mean = float(np.mean(values))
+    return [f"{mean:.3f}", f"{mean - half:.3f}-{mean + half:.3f}"]
+
+
+def _fresh_table(modality: str, row: dict[str, Any]) -> bool:
+    """Prints what the fresh roots say, and tells whether the bars hold."""
+    lines = [["DNA", f"{row['auc']:.3f}", _span(row["auc_interval"]), f"{row['balanced']:.3f}", ""]]
+    for name, one in row["plain"].items():
+        lines.append(
+            [name, f"{one['auc']:.3f}", _span(one["auc_interval"]), f"{one['balanced']:.3f}", _span(one["dna_more"])]
+        )
+    board.table(f"{modality}: fresh roots", ["measure", "AUC", "95 %", "balanced accuracy", "DNA's AUC more by"], lines)
+    board.table(f"{modality}: AUC by kind", list(row["kinds"]), [[f"{value:.3f}" for value in row["kinds"].values()]])
+    strangers = row["pairs"] - row["related"]
+    rates = [f"{n} of {strangers} ({n / strangers:.3f})" for n in row["false_alarms"]]
+    board.table(
+        f"{modality}: lines", ["stated", "false alarms", "children found"],
+        [["5 %", rates[0], f"{row['found'][0]:.3f}"], ["1 %", rates[1], f"{row['found'][1]:.3f}"]],
+    )  # fmt: skip
+    tuned = all(value >= 0.95 for kind, value in row["kinds"].items() if kind in TUNED)
+    above = all(one["dna_more"][0] > 0 for one in row["plain"].values())
+    return bool(row["auc"] >= 0.98 and row["balanced"] >= 0.95 and tuned and above and row["kinds"]["distilled"] >= 0.9)
+
+
+def _span(pair: list[float]) -> str:
+    return f"{pair[0]:.3f} to {pair[1]:.3f}"
 
 
 if __name__ == "__main__":
