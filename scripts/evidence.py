@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "evidence.md"
 BOARDS = (
     "real", "traffic", "law", "nulls", "null", "pairs", "power", "cost", "formats", "fuzz", "fuzz_guided", "sketch",
     "search", "direction", "merges", "odd", "audits", "plugs", "bot", "rules", "proof", "attested", "workers",
-    "protect",
+    "protect", "behaviour",
 )  # fmt: skip
 """In the order of the page."""
 

@@ -34,8 +34,8 @@ class Network:
         known: float32 [recipes, 4, buckets], unit rows: the mean sketch of each recipe that was learned from.
         least_familiar: a model less like all of them is outside of what was learned.
         judge: float64 [6], weights of the four blocks' cosines and of the largest, and a bias.
-        lines: float64 [3]: scores that at most 5 % and 1 % of the strangers reach, none below
-            0, and that 5 % of the children miss.
+        lines: float64 [3]: scores that at most 5 % and 1 % of the strangers reach, of recipes
+            learned from and of each recipe when it is left out, none below 0; and that 5 % of the children miss.
     """
 
     project: Floats

@@ -5,7 +5,8 @@ largest, fitted on roots that the network had not seen (cross-fitting: `scripts/
 strangers as children. A stranger is another root of the same recipe: same architecture, same data, another seed.
 
 It abstains outside its domain. Strangers of a recipe that was not learned share what no one has projected out, and
-would look related; there it says so and gives no probability.
+look more related than they are. Most such models are unfamiliar, and nothing is said of them; for those that are not,
+the lines are so high that strangers of each recipe, when it was left out of the learning, stay below them.
 """
 
 from __future__ import annotations

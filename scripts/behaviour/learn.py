@@ -8,6 +8,8 @@
    buckets left out at random in each step.
 4. The classifier is fitted on cosines between roots and models that the network had not seen: the roots are dealt into
    five folds, and each fold is judged by a network learned from the other four.
+5. Strangers of a recipe that nobody learned from share more, for nobody took away what they have in common. So each
+   recipe is left out in turn, and a line is high enough for all of them, too, as far as they are familiar.
 
 Splits are by root throughout.
 """
@@ -25,7 +27,7 @@ from hubdna.behaviour.judge import features
 
 Floats = NDArray[np.float32]
 HEAT, DROPPED, RATE, STEPS = 0.07, 0.5, 1e-3, 100
-FOLDS, RIDGE = 5, 1.0
+FOLDS, RIDGE, LEAST = 5, 1.0, 100
 ROOT, CONTROLS = "root", {"distilled": "alone", "distilled-other": "alone-other"}
 TUNED = ("light", "heavy", "other-data", "head", "lora", "frozen", "pruned", "quantized")
 """What is made from a root's weights; students are not."""
@@ -96,7 +98,22 @@ def learn(zoo: Zoo, options: Options | None = None) -> Network:
         pairs, truth = away.pairs()
         parts.append(pair_cosines(away, network, pairs))
         related.append(truth)
-    return _judged(_network(zoo, options), np.concatenate(parts), np.concatenate(related))
+    network = _judged(_network(zoo, options), np.concatenate(parts), np.concatenate(related))
+    return replace(network, lines=_raised(network, zoo, options))
+
+
+def _raised(network: Network, zoo: Zoo, options: Options) -> NDArray[np.float64]:
+    """The lines, raised to what strangers of recipes reach that were left out in turn."""
+    lines = network.lines.copy()
+    for recipe in np.unique(zoo.recipe) if len(np.unique(zoo.recipe)) > 1 else ():
+        away, others = zoo.of(zoo.recipe == recipe), _network(zoo.of(zoo.recipe != recipe), options)
+        strange = familiarity(away.sketches, others) < others.least_familiar
+        pairs, related = away.pairs()
+        judged = ~strange[pairs].any(1) & ~related
+        if judged.sum() >= LEAST:
+            found = features(pair_cosines(away, others, pairs[judged])) @ network.judge
+            lines[:2] = np.maximum(lines[:2], np.quantile(found, [0.95, 0.99]))
+    return lines
 
 
 def pair_cosines(zoo: Zoo, network: Network, pairs: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from learn import Zoo
 
 N_BOOTSTRAP = 1_000
 KINDS = ("light", "heavy", "other-data", "head", "lora", "frozen", "pruned", "quantized", "distilled",
@@ -48,8 +45,3 @@ def bootstrap(measure: Callable[[Numbers], float], families: Numbers) -> Numbers
 def interval(draws: Numbers) -> list[float]:
     """The middle 95 %."""
     return [float(v) for v in np.percentile(draws, [2.5, 97.5])]
-
-
-def recipes(zoo: Zoo) -> list[str]:
-    """Names of a zoo's recipes."""
-    return sorted(set(zoo.recipe.tolist()))
