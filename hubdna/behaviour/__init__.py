@@ -5,6 +5,7 @@ representation of a model, made from samples and from what the model answers to 
 the paper are at hand, so every choice here is ours.
 
     probes -> opening (a module, in a process of its own) -> states and answers on probes -> relations between probes
+           -> fragments -> fingerprint (a vector) -> judge (two vectors)
 
 Behaviour tells that two models are *behaviourally similar*, with an error rate. It is no evidence of origin: models
 that learned the same data behave alike. It never makes an edge of a family tree.
@@ -13,6 +14,7 @@ that learned the same data behave alike. It never makes an edge of a family tree
     with Observer() as observer:     # for many: the libraries are imported once
         ...
     scheme()                         # names every parameter that changes it
+    judge(fingerprint(a), fingerprint(b))  # a records.Likeness
 
 Nothing of a repository is run: no code, no pickle. Nothing is imported before it is used, torch least of all.
 """
@@ -21,15 +23,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hubdna.behaviour.fingerprints import fingerprint
+    from hubdna.behaviour.likeness import judge
     from hubdna.behaviour.measures import pair
     from hubdna.behaviour.observation import Limits, Observer, observe
     from hubdna.behaviour.probes import scheme
 
-__all__ = ["Limits", "Observer", "observe", "pair", "scheme"]
+__all__ = ["Limits", "Observer", "fingerprint", "judge", "observe", "pair", "scheme"]
 
 _HOMES = {
     "Limits": "observation",
     "Observer": "observation",
+    "fingerprint": "fingerprints",
+    "judge": "likeness",
     "observe": "observation",
     "pair": "measures",
     "scheme": "probes",

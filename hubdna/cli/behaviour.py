@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hubdna.errors import BehaviourError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from hubdna.behaviour import Observer
     from hubdna.hub import Hub
-    from hubdna.records import Behaviour, BehaviourDNA, BehaviourPair, Likeness, ModelRef
+    from hubdna.records import Behaviour, BehaviourPair, Likeness, ModelRef
 
 
 class Sight:
@@ -74,28 +74,13 @@ class Sight:
 
 
 def compare_behaviour(a: ModelRef, b: ModelRef, sight: Sight) -> BehaviourPair:
-    """See two models on the same probes, and measure. Raises HubdnaError."""
-    from hubdna.behaviour import pair
+    """See two models on the same probes, measure, and judge. Raises HubdnaError."""
+    from hubdna.behaviour import fingerprint, judge, pair
 
     with sight:
-        return pair(str(a), sight.see(a), str(b), sight.see(b))
-
-
-def fingerprint(seen: Behaviour) -> BehaviourDNA:
-    """The vector of a behaviour. Raises BehaviourError, also when this version has no DNA network."""
-    made: BehaviourDNA = _network("fingerprints").fingerprint(seen)
-    return made
-
-
-def judge(source: BehaviourDNA, target: BehaviourDNA) -> Likeness:
-    """Whether two models behave alike, with an error rate. Raises BehaviourError."""
-    said: Likeness = _network("judge").judge(source, target)
-    return said
-
-
-def require_network() -> None:
-    """Raise BehaviourError when this version has no DNA network: better once than for each model of a batch."""
-    _network("fingerprints")
+        seen = sight.see(a), sight.see(b)
+    likeness = judge(fingerprint(seen[0]), fingerprint(seen[1])) if seen[0].scheme == seen[1].scheme else None
+    return replace(pair(str(a), seen[0], str(b), seen[1]), likeness=likeness)
 
 
 def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[ModelRef, Likeness]]:
@@ -103,6 +88,7 @@ def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[Mo
 
     A model that the index holds at this commit is not run again.
     """
+    from hubdna.behaviour import fingerprint, judge
     from hubdna.store.behaviours import BehaviourVectors
 
     with BehaviourVectors(directory) as vectors, sight:
@@ -110,17 +96,6 @@ def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[Mo
         if held is not None and held[0].sha == sight.hub.snapshot(ref).ref.sha:
             asked = held[1]
         else:
-            require_network()
             asked = fingerprint(sight.see(ref))
         found = [(other, dna) for other, dna in vectors.nearest(asked, k + 1) if other.repo_id != ref.repo_id]
     return [(other, judge(dna, asked)) for other, dna in found[:k]]
-
-
-def _network(module: str) -> Any:
-    """The trained part is a module with weights of its own, and may be left out of an installation."""
-    if find_spec(f"hubdna.behaviour.{module}") is None:
-        raise BehaviourError(
-            "this installation has no behaviour network, so there are no vectors of behaviour; "
-            "`hubdna compare A B --behaviour` gives plain measures"
-        )
-    return import_module(f"hubdna.behaviour.{module}")

@@ -50,23 +50,18 @@ def dna(
 
 
 def _behaviour(ref: ModelRef, sight: Sight, output: Path | None, format: Format) -> None:
-    """What a model computes on the probes, and its vector where there is a network to make one."""
+    """What a model computes on the probes, and its vector."""
+    from hubdna.behaviour import fingerprint
     from hubdna.behaviour.codec import store
-    from hubdna.cli.behaviour import fingerprint
-    from hubdna.errors import BehaviourError, UsageError
+    from hubdna.errors import UsageError
     from hubdna.report import behaviour as report
 
     with sight:
         seen = sight.see(ref)
-    try:
-        made, why = fingerprint(seen), None
-    except BehaviourError as error:
-        made, why = None, str(error)
+    made = fingerprint(seen)
     if output is not None:
         try:
             store(output, seen)
         except OSError as error:
             raise UsageError(f"--output {output}: {error.strerror}") from None
-    emit(
-        format, None, lambda: report.one_text(str(ref), seen, made, why), lambda: report.one(str(ref), seen, made, why)
-    )
+    emit(format, None, lambda: report.one_text(str(ref), seen, made), lambda: report.one(str(ref), seen, made))

@@ -33,13 +33,13 @@ def behaviour(
     quiet: Quiet = False,
 ) -> None:
     """Run models on probes and keep what they compute as vectors; run it again to go on where it stopped."""
-    from hubdna.cli.behaviour import Sight, fingerprint, require_network
+    from hubdna.behaviour import fingerprint
+    from hubdna.cli.behaviour import Sight
     from hubdna.store.behaviours import BehaviourVectors
 
     names = [*(refs or []), *(_listed(list_file) if list_file else [])]
     if not names:
         raise UsageError("expected models: org/name, or --list FILE")
-    require_network()
     with Sight(endpoint, token, max_download) as sight, BehaviourVectors(directory, create=True) as vectors:
         steps = fill(vectors, sight.hub, names, lambda ref: fingerprint(sight.see(ref)), f"{sight.limit} bytes")
         _told(steps, len(names), quiet)

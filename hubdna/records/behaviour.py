@@ -61,6 +61,7 @@ class BehaviourPair:
         agreement: share of the probes with the same likeliest answer, in [0, 1]; None without comparable answers.
         notes: what a reader should know of a, and of b.
         seconds: of computing, both together.
+        likeness: what the classifier says of b as something made from a; None where it was not asked.
     """
 
     a: str
@@ -72,6 +73,7 @@ class BehaviourPair:
     agreement: float | None
     notes: tuple[tuple[str, ...], tuple[str, ...]]
     seconds: float
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

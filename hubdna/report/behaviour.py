@@ -15,8 +15,8 @@ from hubdna.report.text import clean
 
 SHOWN = {"vision": "pictures", "text": "texts"}
 MEANING = (
-    "No verdict: models that learned the same data may behave more alike than a parent and its child, and no error\n"
-    "rate has been measured yet. Behaviour is no evidence of origin; `hubdna compare A B` tests that."
+    "Behaviour is no evidence of origin: models that learned the same data may behave alike.\n"
+    "`hubdna compare A B` tests the origin by weights."
 )
 
 
@@ -30,7 +30,7 @@ def text(pair: BehaviourPair) -> RenderableType:
         *(Text(f"  {place:15}{_number(value)}") for place, value in zip(PLACES, pair.alignment, strict=True)),
     ]
     same = "answers of unlike kinds" if pair.agreement is None else f"{pair.agreement:.0%} of the likeliest answers"
-    lines += [Text(f"  {'the same':15}{same}"), Text(), Text(MEANING)]
+    lines += [Text(f"  {'the same':15}{same}"), Text(), *_judged(pair.likeness), Text(MEANING)]
     lines += [Text(f"note        {name}: {clean(n)}") for name, ns in zip("AB", pair.notes, strict=True) for n in ns]
     return Group(*lines, Text(f"cost        {pair.seconds:.1f} s of computing"))
 
@@ -41,34 +41,53 @@ def json(pair: BehaviourPair) -> str:
         "a": pair.a, "b": pair.b, "scheme": pair.scheme, "modality": pair.modality, "n_probes": pair.n_probes,
         "alignment": {place.replace(" ", "_"): v for place, v in zip(PLACES, pair.alignment, strict=True)},
         "agreement": pair.agreement, "notes_a": list(pair.notes[0]), "notes_b": list(pair.notes[1]),
-        "seconds": pair.seconds,
+        "seconds": pair.seconds, "likeness": pair.likeness and _said(pair.likeness),
     }  # fmt: skip
     return dump("hubdna.behaviour/1", body)
 
 
-def one_text(name: str, seen: Behaviour, made: BehaviourDNA | None, why: str | None) -> RenderableType:
-    """One model, for people; `why` there is no vector."""
+def _judged(said: Likeness | None) -> list[Text]:
+    """What the classifier says of B as something made from A."""
+    if said is None:
+        return []
+    rate = "" if said.error_rate is None else f" (at {said.error_rate:.0%} error)"
+    chance = "" if said.probability is None else f", probability {said.probability:.2f}"
+    return [
+        Text(f"judged      {said.verdict}{rate}: similarity {said.similarity:.3f}{chance}"),
+        Text(f"            {said.reason}"),
+    ]
+
+
+def _said(said: Likeness) -> dict[str, object]:
+    return {
+        "similarity": said.similarity, "probability": said.probability, "verdict": said.verdict,
+        "error_rate": said.error_rate, "reason": said.reason,
+    }  # fmt: skip
+
+
+def one_text(name: str, seen: Behaviour, made: BehaviourDNA) -> RenderableType:
+    """One model, for people."""
     places = ", ".join(place for place, is_seen in zip(PLACES, seen.seen, strict=True) if is_seen)
-    vector = f"no vector: {why}" if made is None else f"{len(made.vector)} numbers of {made.scheme}"
     lines = [
         Text.assemble((clean(name), "bold")),
         Text(f"behaviour   {seen.scheme}, opened by {seen.loader}"),
         Text(f"seen        {places}; answers out of {seen.answers.shape[1]}"),
-        Text(f"vector      {clean(vector)}"),
+        Text(f"vector      {len(made.vector)} numbers of {made.scheme}"),
+        Text(f"familiar    {made.familiar:.2f} (to what the network learned from, at most 1)"),
         *(Text(f"note        {clean(note)}") for note in seen.notes),
         Text(f"cost        {seen.seconds:.1f} s of computing, {seen.peak_bytes / 1e6:.0f} MB at most"),
     ]
     return Group(*lines)
 
 
-def one(name: str, seen: Behaviour, made: BehaviourDNA | None, why: str | None) -> str:
+def one(name: str, seen: Behaviour, made: BehaviourDNA) -> str:
     """`hubdna.behaviour-dna/1`."""
     body = {
         "ref": name, "behaviour_scheme": seen.scheme, "modality": seen.modality, "loader": seen.loader,
         "n_probes": len(seen.top), "n_answers": seen.answers.shape[1],
         "seen": [place.replace(" ", "_") for place, is_seen in zip(PLACES, seen.seen, strict=True) if is_seen],
-        "scheme": made and made.scheme, "familiar": made and made.familiar,
-        "vector": made and [float(x) for x in made.vector], "no_vector_because": why, "notes": list(seen.notes),
+        "scheme": made.scheme, "familiar": made.familiar, "vector": [float(x) for x in made.vector],
+        "notes": list(seen.notes),
         "seconds": seen.seconds, "peak_bytes": seen.peak_bytes,
     }  # fmt: skip
     return dump("hubdna.behaviour-dna/1", body)
@@ -94,11 +113,7 @@ def found_text(found: Found, where: str) -> RenderableType:
 
 def found_json(name: str, found: Found, where: str) -> str:
     """`hubdna.search-behaviour/1`."""
-    rows = [
-        {"ref": str(ref), "similarity": s.similarity, "probability": s.probability, "verdict": s.verdict,
-         "error_rate": s.error_rate, "reason": s.reason}
-        for ref, s in found
-    ]  # fmt: skip
+    rows = [{"ref": str(ref)} | _said(said) for ref, said in found]
     return dump("hubdna.search-behaviour/1", {"ref": name, "index": where, "matches": rows})
 
 

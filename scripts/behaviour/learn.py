@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.behaviour.fingerprints import Network, dna, familiarity, unit
-from hubdna.behaviour.judge import features
+from hubdna.behaviour.likeness import features
 
 Floats = NDArray[np.float32]
 HEAT, DROPPED, RATE, STEPS = 0.07, 0.5, 1e-3, 100

@@ -43,7 +43,7 @@ import board
 from behaviour_score import KINDS, auc, balanced, bootstrap, interval
 from hubdna.behaviour.fingerprints import familiarity, scheme, shipped
 from hubdna.behaviour.fragments import sketch
-from hubdna.behaviour.judge import scores
+from hubdna.behaviour.likeness import scores
 
 SPLITS, SIZES, PROBES = range(5), (32, 64, 256, 512), (16, 32, 64, 128)
 MODALITIES = ("text", "vision")

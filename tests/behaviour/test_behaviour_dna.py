@@ -11,7 +11,7 @@ from behaviour_bench import VIT
 
 from hubdna.behaviour.fingerprints import familiar, fingerprint, scheme, shipped
 from hubdna.behaviour.fragments import BLOCKS, BUCKETS, sketch, whitened
-from hubdna.behaviour.judge import judge
+from hubdna.behaviour.likeness import judge
 from hubdna.errors import BehaviourError
 from hubdna.records import Behaviour
 

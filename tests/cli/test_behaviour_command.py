@@ -13,7 +13,7 @@ LM = MODELS / "bytewright/pyllama-245k"
 def test_two_folders_are_compared_by_what_they_compute(run: Run) -> None:
     done = run("compare", VIT, PRUNED, "--behaviour")
     assert done.code == 0, done.err
-    assert "Behaviour on 192 pictures" in done.out and "No verdict" in done.out
+    assert "Behaviour on 192 pictures" in done.out and "judged      " in done.out
     assert "no evidence of origin" in " ".join(done.out.split())
     assert "common origin" not in done.out
 
@@ -25,6 +25,8 @@ def test_the_same_as_json(run: Run) -> None:
     assert list(report["alignment"]) == ["start", "quarter", "half", "three_quarters", "end", "answer"]
     assert all(0.5 < value <= 1 for value in report["alignment"].values())
     assert 0.5 < report["agreement"] <= 1
+    assert report["likeness"]["similarity"] > 0.9
+    assert report["likeness"]["verdict"] in ("behaviourally similar", "not similar", "undecided")
 
 
 @pytest.mark.parametrize(

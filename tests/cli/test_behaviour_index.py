@@ -102,10 +102,25 @@ def test_a_behaviour_is_shown_and_written(run: Run, endpoint: str, tmp_path: Pat
     assert done.code == 0, done.err
     report = json.loads(done.out)
     assert report["schema"] == "hubdna.behaviour-dna/1" and report["n_probes"] == 192 and report["n_answers"] == 10
-    assert (report["vector"] is None) == (report["no_vector_because"] is not None)
+    assert len(report["vector"]) == 512 and report["scheme"].endswith("/d=512") and -1 <= report["familiar"] <= 1
     assert load(tmp_path / "seen").scheme == report["behaviour_scheme"]
     said = run("dna", MODELS / VIT, "--behaviour")
     assert said.code == 0 and "answers out of 10" in said.out and "derived" not in said.out
+
+
+def test_models_are_stored_found_and_judged_by_the_shipped_network(run: Run, endpoint: str, tmp_path: Path) -> None:
+    import json
+
+    done = run("index", "behaviour", tmp_path, VIT, PRUNED, LM, "--endpoint", endpoint)
+    assert done.code == 0, done.err
+    found = run("search", VIT, "--by", "behaviour", "--index", tmp_path, "--endpoint", endpoint, "--format", "json")
+    assert found.code == 0, found.err
+    (match,) = json.loads(found.out)["matches"]
+    pair = run("compare", PRUNED, VIT, "--behaviour", "--endpoint", endpoint, "--format", "json")
+    likeness = json.loads(pair.out)["likeness"]
+    assert match["ref"].startswith(PRUNED) and match["similarity"] > 0.9
+    assert likeness["similarity"] == pytest.approx(match["similarity"], abs=1e-4)
+    assert likeness["verdict"] == match["verdict"] and "derived" not in found.out + pair.out
 
 
 @pytest.mark.parametrize(
