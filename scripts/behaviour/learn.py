@@ -94,11 +94,11 @@ def learn(zoo: Zoo, options: Options | None = None) -> Network:
     parts, related = [], []
     for fold in np.array_split(numbers, FOLDS):
         away = zoo.roots(fold.tolist())
-        network = _network(zoo.roots([n for n in numbers if n not in fold]), options)
+        network = network_of(zoo.roots([n for n in numbers if n not in fold]), options)
         pairs, truth = away.pairs()
         parts.append(pair_cosines(away, network, pairs))
         related.append(truth)
-    network = _judged(_network(zoo, options), np.concatenate(parts), np.concatenate(related))
+    network = _judged(network_of(zoo, options), np.concatenate(parts), np.concatenate(related))
     return replace(network, lines=_raised(network, zoo, options))
 
 
@@ -106,7 +106,7 @@ def _raised(network: Network, zoo: Zoo, options: Options) -> NDArray[np.float64]
     """The lines, raised to what strangers of recipes reach that were left out in turn."""
     lines = network.lines.copy()
     for recipe in np.unique(zoo.recipe) if len(np.unique(zoo.recipe)) > 1 else ():
-        away, others = zoo.of(zoo.recipe == recipe), _network(zoo.of(zoo.recipe != recipe), options)
+        away, others = zoo.of(zoo.recipe == recipe), network_of(zoo.of(zoo.recipe != recipe), options)
         strange = familiarity(away.sketches, others) < others.least_familiar
         pairs, related = away.pairs()
         judged = ~strange[pairs].any(1) & ~related
@@ -123,7 +123,7 @@ def pair_cosines(zoo: Zoo, network: Network, pairs: NDArray[np.int64]) -> NDArra
     return found
 
 
-def _network(zoo: Zoo, options: Options) -> Network:
+def network_of(zoo: Zoo, options: Options) -> Network:
     """The network without its classifier."""
     rows = unit(zoo.sketches)
     common = _common(zoo) if options.common else [np.zeros((0, rows.shape[2]), np.float32)] * rows.shape[1]

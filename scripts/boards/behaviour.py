@@ -8,8 +8,9 @@ recipe are fresh: no choice was made by looking at them and the shipped network 
 * `fresh`: the shipped network and classifier, and the plain measures, on the fresh roots. AUC is over all recipes of a
   modality together, so that one line has to do for all; a plain measure's line is the best one on the other roots.
   Intervals and differences are from a bootstrap over roots.
+* `own data`: students on 256 held-out pictures of their teacher's data, the paper's setting (`behaviour_own.py`).
 * `splits`: the same with roots dealt anew five times, a fifth of them for the test, everything learned anew.
-* `ablations`: on two of the splits. Without the data part all probes have one code; without the model part nothing
+* `ablations`: on two of the splits, AUC of the mean of the four cosines, no classifier. Without the data part all probes have one code; without the model part nothing
   tells models apart, by construction. Probes are limited to what is shipped (128 texts, 192 pictures).
 * `unknown`: each recipe in turn is not learned from: how often the classifier abstains, how many of the strangers that
   are judged it calls similar at 1 %, and how many of the children.
@@ -36,9 +37,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "behaviour"))
 import numpy as np
 import torch
 import zoo_sketches
-from learn import TUNED, Options, Zoo, learn, pair_cosines
+from learn import TUNED, Options, Zoo, learn, network_of, pair_cosines
 
+import behaviour_cost as costs
+import behaviour_own as own
 import behaviour_plain as plain
+import behaviour_zest as zest
 import board
 from behaviour_score import KINDS, auc, balanced, bootstrap, interval
 from hubdna.behaviour.fingerprints import familiarity, scheme, shipped
@@ -80,6 +84,28 @@ def fresh(modality: str) -> dict[str, Any]:
     models = zoo_sketches.models(modality, zoo_sketches.FRESH)
     row["plain"] = plain.measured(models, pairs, related, families, found)
     return row
+
+
+def brief(whole: Zoo, seed: int, options: Options | None) -> dict[str, float]:
+    """A split without a classifier, for ablations: AUC of the mean cosine."""
+    numbers = np.random.default_rng(100 + seed).permutation(np.unique(whole.root))
+    n = round(len(numbers) / len(SPLITS))
+    test = whole.roots(numbers[:n].tolist())
+    network, row = network_of(whole.roots(numbers[n:].tolist()), options or Options()), {}
+    for name, keys in {"auc": TUNED, "heavy": ("heavy",), "distilled": ("distilled",)}.items():
+        pairs, related = test.pairs(keys)
+        row[name] = auc(pair_cosines(test, network, pairs).mean(1), related)
+    return row
+
+
+def zest_row() -> Any:
+    """Zest on the fresh roots' pairs."""
+    test, network = zoo("vision").roots(zoo_sketches.FRESH), shipped("vision")
+    pairs, related = test.pairs()
+    found = scores(pair_cosines(test, network, pairs), network)
+    return zest.measured(
+        zoo_sketches.models("vision", zoo_sketches.FRESH), pairs, related, test.root[pairs[:, 0]], found
+    )
 
 
 def split(whole: Zoo, seed: int, options: Options | None = None) -> dict[str, float]:
@@ -141,10 +167,14 @@ def ablations(modality: str, rows: board.Rows) -> list[list[Any]]:
     ways |= {f"{n} probes": lambda n=n: (fewer(modality, n), None) for n in PROBES}
     lines = []
     for name, way in ways.items():
-        run = lambda way=way: [split(way()[0], seed, way()[1]) for seed in (0, 1)]  # noqa: E731
+        run = lambda way=way: _twice(*way())  # noqa: E731
         found = rows.measure(f"{modality} ablation {name}", run)
-        lines.append([name, *(f"{np.mean([row[key] for row in found]):.3f}" for key in ("auc", "balanced", "heavy"))])
+        lines.append([name, *(f"{np.mean([row[key] for row in found]):.3f}" for key in ("auc", "heavy", "distilled"))])
     return lines
+
+
+def _twice(whole: Zoo, options: Options | None) -> list[dict[str, float]]:
+    return [brief(whole, seed, options) for seed in (0, 1)]
 
 
 def main() -> int:
@@ -153,7 +183,13 @@ def main() -> int:
     torch.set_num_threads(1)
     rows, ok = board.Rows("behaviour", args, scheme=f"{scheme('text')} {scheme('vision')}"), True
     for modality in MODALITIES:
-        ok &= _fresh_table(modality, rows.measure(f"{modality} fresh", lambda modality=modality: fresh(modality)))
+        row = rows.measure(f"{modality} fresh", lambda modality=modality: fresh(modality))
+        if modality == "vision":
+            row = row | {"plain": row["plain"] | {"Zest": rows.measure("vision zest", zest_row)}}
+        ok &= _fresh_table(modality, row)
+        _cost_table(modality, rows.measure(f"{modality} cost", lambda modality=modality: costs.cost(modality)))
+    found = rows.measure("vision own data", own.measured)
+    board.table("vision: students on their teacher's own data", ["students", "AUC"], own.rows(found))
     for modality in MODALITIES if args.upto != "fresh" else ():
         found = [rows.measure(f"{modality} split {n}", lambda n=n, m=modality: split(zoo(m), n)) for n in SPLITS]
         lines = [[key, *board_mean([row[key] for row in found])] for key in found[0]]
@@ -166,7 +202,7 @@ def main() -> int:
         head = ["recipe", "abstains", "AUC", "alarms at 1 %", "children found", "strangers judged"]
         board.table(f"{modality}: a recipe not learned from", head, lines)
     for modality in MODALITIES if args.upto == "ablations" else ():
-        head = ["what", "AUC", "balanced accuracy", "AUC heavy"]
+        head = ["what", "AUC", "heavy", "distilled"]
         board.table(f"{modality}: ablations, two splits", head, ablations(modality, rows))
     return board.finish("behaviour", ok=ok)
 
@@ -198,6 +234,16 @@ def _fresh_table(modality: str, row: dict[str, Any]) -> bool:
     tuned = all(value >= 0.95 for kind, value in row["kinds"].items() if kind in TUNED)
     above = all(one["dna_more"][0] > 0 for one in row["plain"].values())
     return bool(row["auc"] >= 0.98 and row["balanced"] >= 0.95 and tuned and above and row["kinds"]["distilled"] >= 0.9)
+
+
+def _cost_table(modality: str, row: dict[str, Any]) -> None:
+    """Prints costs as multiples of one look at a model: absolute times are of no use."""
+    unit, peak, batches = row["seeing, a model"], row["peak, MB"], row["probes a second"]
+    times = [name for name in row if name.endswith(("a model", "a pair"))]
+    title = f"{modality}: time, as a share of seeing a model once (peak {peak:.0f} MB)"
+    board.table(title, ["what", "share"], [[name, f"{row[name] / unit:.4f}"] for name in times])
+    lines = [[batch, f"{value / batches['1']:.1f}"] for batch, value in batches.items()]
+    board.table(f"{modality}: probes a second, by batch", ["batch", "times a batch of 1"], lines)
 
 
 def _span(pair: list[float]) -> str:

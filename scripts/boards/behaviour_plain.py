@@ -56,13 +56,14 @@ def measured(
     rows = {}
     for name, measure in MEASURES.items():
         found = np.array([measure(held[a], held[b]) for a, b in pairs])
-        rows[name] = _row(found, related, families, dna, _line(models[0], measure))
+        rows[name] = row(found, related, families, dna, _line(models[0], measure))
     found = np.array([_agrees_more(models, held, a, b) for a, b in pairs])
-    rows["next answers (Holm)"] = _row(found, related, families, dna, float(-np.log(0.05)))
+    rows["next answers (Holm)"] = row(found, related, families, dna, float(-np.log(0.05)))
     return rows
 
 
-def _row(found: NDArray[Any], related: NDArray[Any], families: NDArray[Any], dna: NDArray[Any], line: float) -> Any:
+def row(found: NDArray[Any], related: NDArray[Any], families: NDArray[Any], dna: NDArray[Any], line: float) -> Any:
+    """How a measure does, and by how much the network's AUC is larger."""
     more = bootstrap(lambda kept: auc(dna[kept], related[kept]) - auc(found[kept], related[kept]), families)
     spread = bootstrap(lambda kept: auc(found[kept], related[kept]), families)
     return {
