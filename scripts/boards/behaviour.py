@@ -10,8 +10,9 @@ recipe are fresh: no choice was made by looking at them and the shipped network 
   Intervals and differences are from a bootstrap over roots.
 * `own data`: students on 256 held-out pictures of their teacher's data, the paper's setting (`behaviour_own.py`).
 * `splits`: the same with roots dealt anew five times, a fifth of them for the test, everything learned anew.
-* `ablations`: on two of the splits, AUC of the mean of the four cosines, no classifier. Without the data part all probes have one code; without the model part nothing
-  tells models apart, by construction. Probes are limited to what is shipped (128 texts, 192 pictures).
+* `ablations`: on two of the splits, AUC of the mean of the four cosines, no classifier. Without the data part all
+  probes have one code; without the model part nothing tells models apart, by construction. Probes are limited to what
+  is shipped (128 texts, 192 pictures).
 * `unknown`: each recipe in turn is not learned from: how often the classifier abstains, how many of the strangers that
   are judged it calls similar at 1 %, and how many of the children.
 
