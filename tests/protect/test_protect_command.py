@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from protect_bench import bench
+from safetensors.numpy import save_file
 from torch.nn import functional
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessor
 
@@ -149,6 +150,28 @@ def test_mistakes_are_told_and_nothing_is_written(shop: Path, tmp_path: Path) ->
         (["train", f"{tmp_path}/empty", "out", "--quiet"], "config.json"),
         (["train", f"{shop}/model", "out", "--target", f"{tmp_path}/empty", "--quiet"], "no pictures"),
         (["remove", f"{shop}/model", f"{shop}/{MASK}", f"{shop}/{MASK}", "out"], "complement"),
+    ):
+        done = hubdna("protect", *args, cwd=tmp_path)
+        assert done.returncode == 3 and says in done.stderr and "Traceback" not in done.stderr, (args, done.stderr)
+        assert not (tmp_path / "out").exists()
+
+
+def test_wrong_masks_weights_and_pictures_are_told_and_nothing_is_written(shop: Path, tmp_path: Path) -> None:
+    raw = bytearray((shop / MASK).read_bytes())
+    raw[-1] ^= 1
+    (tmp_path / "tampered").write_bytes(raw)
+    for name, value in (("other", 0.5), ("broken", float("nan"))):
+        shutil.copytree(shop / "model", tmp_path / name)
+        weights = {key: array.copy() for key, array in read_model(shop / "model").items()}
+        weights["classifier.1.weight"][0, 0] = value
+        save_file(weights, tmp_path / name / MODEL, {"format": "pt"})
+    shutil.copytree(shop / "held/ours/3", tmp_path / "lonely/3")
+    domains = ["--source", f"{shop}/held/ours", "--target", f"{shop}/held/theirs", "--steps", "2", "--quiet"]
+    for args, says in (
+        (["apply", "other", f"{shop}/{MASK}", "out"], "made for the model with root"),
+        (["apply", f"{shop}/model", "tampered", "out"], "tampered"),
+        (["train", "broken", "out", *domains], "NaN"),
+        (["train", f"{shop}/model", "out", "--source", "lonely", *domains[2:]], "one class"),
     ):
         done = hubdna("protect", *args, cwd=tmp_path)
         assert done.returncode == 3 and says in done.stderr and "Traceback" not in done.stderr, (args, done.stderr)
