@@ -13,9 +13,21 @@ from hubdna.checked import believed
 from hubdna.config import Config, read_config
 from hubdna.errors import CardError, FormatError, HubdnaError, SourceError
 from hubdna.inquiry import Inquiry
+from hubdna.lookalikes import Judge, lookalikes
 from hubdna.models import Loader
-from hubdna.records import Audit, CheckedReceipt, Claim, Dna, ModelRef, ReadLevel, ReceiptGlance, Skipped, Snapshot
-from hubdna.rules import RULES
+from hubdna.records import (
+    Audit,
+    CheckedReceipt,
+    Claim,
+    Dna,
+    Lookalike,
+    ModelRef,
+    ReadLevel,
+    ReceiptGlance,
+    Skipped,
+    Snapshot,
+)
+from hubdna.rules import RULES, Case
 from hubdna.search import MIN_CANDIDATES, nearest
 from hubdna.seed import foundations, open_index, provenance
 from hubdna.store import IndexDir
@@ -35,6 +47,7 @@ def audit(
     token: str | None = None,
     online: bool = False,
     glance: Glance | None = None,
+    judge: Judge | None = None,
     checked: Iterable[CheckedReceipt] | None = None,
 ) -> list[Audit]:
     """Do cards say what the weights show? Twin of `hubdna audit`, one Audit for each model.
@@ -48,6 +61,8 @@ def audit(
         token: access token (default: the one you are logged in with).
         online: whether an audit of a folder may ask the Hub.
         glance: `hubdna.proof.glance`, to have training receipts looked at; None: they are not.
+        judge: `hubdna.behaviour.judge_stored`, to have vectors of behaviour in the index looked at where the weights
+            give no verdict; None: they are not.
         checked: receipts that you verified (default: those kept by `hubdna prove verify --save`).
 
     Raises:
@@ -65,6 +80,7 @@ def audit(
             config=settings,
             online=online,
             glance=glance,
+            judge=judge,
             checked=receipts,
         )
         return list(auditor.audit(models))
@@ -83,6 +99,7 @@ class Auditor:
         online: whether an audit of local files may ask the Hub, for declared bases and for rows that a published index
             does not hold. Without it nothing about them leaves the machine.
         glance: looks at a training receipt (`hubdna.proof.glance`); None: receipts are not looked at.
+        judge: says what two vectors of behaviour mean (`hubdna.behaviour.judge_stored`); None: they are not looked at.
         checked: receipts that this user verified in full; they give a common origin its direction.
     """
 
@@ -93,6 +110,7 @@ class Auditor:
     config: Config = field(default_factory=Config)
     online: bool = False
     glance: Glance | None = None
+    judge: Judge | None = None
     checked: Sequence[CheckedReceipt] = ()
     _inquiry: Inquiry = field(init=False)
 
@@ -123,6 +141,7 @@ class Auditor:
             skipped.append(Skipped(f"{ref}/README.md", "no card at hand: no rule was run"))
             return Audit(snapshot.ref, claim, tuple(related[: self.k]), (), None, tuple(skipped), (), receipt)
         case = self._inquiry.case(snapshot, dna, claim, card, related, unread, rows)
+        case = replace(case, lookalikes=self._lookalikes(case, skipped))
         findings = tuple(f for rule in RULES.values() for f in rule(case))
         return Audit(snapshot.ref, claim, tuple(related[: self.k]), findings, None, tuple(skipped), (), receipt)
 
@@ -145,6 +164,16 @@ class Auditor:
             return self.glance(lambda name, n: reader.read(f"{RECEIPT}/{name}", 0, n))
         except HubdnaError as error:
             return ReceiptGlance(f"not looked at: {error}")
+
+    def _lookalikes(self, case: Case, skipped: list[Skipped]) -> tuple[Lookalike, ...]:
+        """What behaves like a model of which the weights say nothing."""
+        if self.judge is None or not case.is_open:
+            return ()
+        try:
+            return lookalikes(case.ref, self.index, self.judge)
+        except HubdnaError as error:  # a second opinion less; the audit stands
+            skipped.append(Skipped("vectors of behaviour", str(error)))
+            return ()
 
     def _claim(self, snapshot: Snapshot, skipped: list[Skipped]) -> tuple[str | None, Claim]:
         """The README's claim with lines; the listing's when the README cannot be read."""

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "records", "roots", "writing", "calling"},
     {"sources", "dna", "evidence", "verdict", "card", "licences", "report"},
     {"hub", "store", "checked"},
-    {"models", "compare", "crawl", "search", "lineage", "descent", "painting", "seed"},
+    {"models", "compare", "crawl", "search", "lookalikes", "lineage", "descent", "painting", "seed"},
     {"config", "rules", "bases", "inquiry", "audit", "fix"},
     {"bot"},
     {"demo", "cli", "__main__"},

@@ -14,7 +14,7 @@ that learned the same data behave alike. It never makes an edge of a family tree
     with Observer() as observer:     # for many: the libraries are imported once
         ...
     scheme()                         # names every parameter that changes it
-    judge(fingerprint(a), fingerprint(b))  # a records.Likeness
+    judge(fingerprint(a), fingerprint(b))  # a records.Likeness; judge_stored for vectors of an index
 
 Nothing of a repository is run: no code, no pickle. Nothing is imported before it is used, torch least of all.
 """
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
     from hubdna.behaviour.measures import pair
     from hubdna.behaviour.observation import Limits, Observer, observe
     from hubdna.behaviour.probes import scheme
+    from hubdna.behaviour.stored import judge_stored
 
-__all__ = ["Limits", "Observer", "fingerprint", "judge", "observe", "pair", "scheme"]
+__all__ = ["Limits", "Observer", "fingerprint", "judge", "judge_stored", "observe", "pair", "scheme"]
 
 _HOMES = {
     "Limits": "observation",
     "Observer": "observation",
     "fingerprint": "fingerprints",
     "judge": "likeness",
+    "judge_stored": "stored",
     "observe": "observation",
     "pair": "measures",
     "scheme": "probes",

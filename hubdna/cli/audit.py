@@ -68,6 +68,7 @@ def audit(
     from rich.progress import track
 
     from hubdna.audit import Auditor
+    from hubdna.behaviour import judge_stored
     from hubdna.checked import kept
     from hubdna.cli.configs import configured
     from hubdna.cli.reports import writer
@@ -87,7 +88,14 @@ def audit(
     written = writer(format, lambda: loader.hub.endpoint, pictures)
     with open_index(index or settings.index) as store:
         auditor = Auditor(
-            store, loader, frozenset(foundations()), config=settings, online=online, glance=glance, checked=kept()
+            store,
+            loader,
+            frozenset(foundations()),
+            config=settings,
+            online=online,
+            glance=glance,
+            judge=judge_stored,
+            checked=kept(),
         )
         done: list[Audit] = []
         for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):

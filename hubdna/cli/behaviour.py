@@ -88,7 +88,7 @@ def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[Mo
 
     A model that the index holds at this commit is not run again.
     """
-    from hubdna.behaviour import fingerprint, judge
+    from hubdna.behaviour import fingerprint, judge_stored
     from hubdna.store.behaviours import BehaviourVectors
 
     with BehaviourVectors(directory) as vectors, sight:
@@ -98,4 +98,4 @@ def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[Mo
         else:
             asked = fingerprint(sight.see(ref))
         found = [(other, dna) for other, dna in vectors.nearest(asked, k + 1) if other.repo_id != ref.repo_id]
-    return [(other, judge(dna, asked)) for other, dna in found[:k]]
+    return [(other, judge_stored(dna, asked)) for other, dna in found[:k]]

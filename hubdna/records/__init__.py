@@ -17,7 +17,7 @@ from hubdna.records.audit import (
     Provenance,
     Severity,
 )
-from hubdna.records.behaviour import Behaviour, BehaviourDNA, BehaviourPair, Likeness, Modality
+from hubdna.records.behaviour import Behaviour, BehaviourDNA, BehaviourPair, Likeness, Lookalike, Modality
 from hubdna.records.dna import UNIT_VIEWS, Block, Dna, Gene, View
 from hubdna.records.evidence import (
     Bucket,
@@ -80,6 +80,7 @@ __all__ = [
     "LayerSource",
     "LayerState",
     "Likeness",
+    "Lookalike",
     "Mark",
     "Match",
     "Member",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from hubdna.records.models import ModelRef
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -112,3 +114,21 @@ class Likeness:
     verdict: Literal["behaviourally similar", "not similar", "undecided"]
     error_rate: float | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lookalike:
+    """A model of an index that lies near another one by behaviour. It is no evidence of origin.
+
+    Attributes:
+        ref: the model, at the commit at which it was seen.
+        likeness: of the model in question as something made from `ref`.
+        n_compared: how many other vectors of this modality the index holds. What one stranger in a hundred reaches,
+            the nearest of many strangers reaches more often.
+        created_at: when it was published, where the index knows.
+    """
+
+    ref: ModelRef
+    likeness: Likeness
+    n_compared: int
+    created_at: str | None = None

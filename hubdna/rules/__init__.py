@@ -21,6 +21,7 @@ from hubdna.rules.hd013 import weaker_licence
 from hubdna.rules.hd014 import unmet_duties
 from hubdna.rules.hd015 import old_weights
 from hubdna.rules.hd016 import not_auditable
+from hubdna.rules.hd017 import behaves_alike
 
 Rule = Callable[[Case], Iterator[Finding]]
 
@@ -41,6 +42,7 @@ RULES: dict[str, Rule] = {
     "HD014": unmet_duties,
     "HD015": old_weights,
     "HD016": not_auditable,
+    "HD017": behaves_alike,
 }
 """Rule id -> function, in the order of reports."""
 

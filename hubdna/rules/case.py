@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hubdna.card import offer
-from hubdna.records import CardEdit, CardPatch, Claim, Mark, Match, Mixture, ModelRef, Severity, Verdict
+from hubdna.records import CardEdit, CardPatch, Claim, Lookalike, Mark, Match, Mixture, ModelRef, Severity, Verdict
 from hubdna.verdict import SEED_SIMILARITY
 
 BaseState = Literal["there", "renamed", "gated", "gone", "no-name", "itself", "unread"]
@@ -84,6 +84,7 @@ class Case:
         mixture: the merge that this model is, as far as the index shows it.
         files: of the repository.
         unread: why the weights could not be tested at all; None when they were.
+        lookalikes: the nearest models by behaviour, nearest first; looked up only where the weights gave no verdict.
     """
 
     ref: ModelRef
@@ -100,6 +101,7 @@ class Case:
     mixture: Mixture | None = None
     files: tuple[str, ...] = ()
     unread: str | None = None
+    lookalikes: tuple[Lookalike, ...] = ()
 
     @property
     def relatives(self) -> tuple[Match, ...]:
@@ -111,6 +113,14 @@ class Case:
         """Matches with the same bits, the first published first; those without a date last."""
         same = (m for m in self.matches if m.verdict.origin == "identical" and m.verdict.relation != "quantized")
         return tuple(sorted(same, key=lambda m: (m.created_at or "9", m.ref.repo_id)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the weights gave no verdict: they could not be tested; or no relative was found, no base refuted."""
+        if self.unread is not None:
+            return True
+        bases = (d.verdict.origin for d in self.declared if d.verdict is not None)
+        return not self.relatives and all(origin == "undecided" for origin in bases)
 
     def is_known_base(self, repo_id: str, besides: str) -> bool:
         """Whether a model is on the foundation list, or somebody other than `besides` declares it as a base."""

@@ -102,6 +102,10 @@ class BehaviourVectors:
         """Schemes of the vectors held."""
         return {str(r[0]) for r in self._do("SELECT DISTINCT scheme FROM vectors WHERE modality = ?", (modality,))}
 
+    def count(self, modality: str) -> int:
+        """How many models of a modality are held."""
+        return int(self._do("SELECT COUNT(*) FROM vectors WHERE modality = ?", (modality,))[0][0])
+
     def get(self, repo_id: str) -> tuple[ModelRef, BehaviourDNA] | None:
         """One model. Raises IndexDirError when its row is damaged."""
         rows = self._do("SELECT * FROM vectors WHERE repo_id = ?", (repo_id,))

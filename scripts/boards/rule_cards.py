@@ -10,6 +10,7 @@ A row of cards/rules/*.toml is one or more cards:
     forms     of rule_forms: one card each (default: plain)
     most      the worst severity of the rule's finding (default: warning; of a quiet card it may then be this mild)
     also      other rules that may warn, too; whatever else warns is a false warning
+    behaves   of rule_behaviour: what vectors of behaviour the index holds (default: none)
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import rule_behaviour
 import rule_models
 from hubdna.audit import Auditor
+from hubdna.behaviour import judge_stored
 from hubdna.crawl import crawl
 from hubdna.localhub import LocalHub
 from hubdna.models import Loaded, Loader
 from hubdna.records import Audit, Dna, ModelRef
 from hubdna.store import IndexDir
+from hubdna.store.behaviours import FILE
 from rule_forms import FORMS
 
 FOLDER = Path(__file__).parent / "cards" / "rules"
@@ -44,6 +48,7 @@ class Card:
         rule, way, weights, most, also: as in the file.
         readme: README.md.
         held: one of the third that nobody looked at before the rules were put right.
+        behaves: as in the file.
     """
 
     key: str
@@ -54,6 +59,7 @@ class Card:
     most: str
     also: tuple[str, ...]
     held: bool
+    behaves: str = ""
 
 
 def load() -> list[Card]:
@@ -76,10 +82,9 @@ def _cards(row: dict[str, Any]) -> Iterator[Card]:
         readme = FORMS[form](row["front"], row.get("text", TEXT)) if raw is None else raw.encode()
         most = row.get("most", "warning" if row["way"] == "fires" else "")
         held = hashlib.sha256(key.encode()).digest()[0] % 3 == 0
-        digest = hashlib.sha256(readme).hexdigest()[:8]
-        yield Card(
-            f"{key} {digest}", row["rule"], row["way"], row["weights"], readme, most, tuple(row.get("also", ())), held
-        )
+        also, behaves = tuple(row.get("also", ())), row.get("behaves", "")
+        digest = hashlib.sha256(readme + behaves.encode()).hexdigest()[:8]
+        yield Card(f"{key} {digest}", row["rule"], row["way"], row["weights"], readme, most, also, held, behaves)
 
 
 def judged(card: Card, said: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -137,21 +142,25 @@ class Desk:
         models = [self.loader.hub.snapshot(ModelRef(repo_id)) for repo_id in rule_models.CARDS]
         for _ in crawl(self.loader.hub, self.index, models):
             pass
-        self.auditor = Auditor(self.index, self.loader)
+        self.auditor = Auditor(self.index, self.loader, judge=judge_stored)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.index.close()
         self.hub.stop()
 
-    def audit(self, weights: str, readme: bytes) -> Audit:
-        """Audit a model under another card."""
+    def audit(self, weights: str, readme: bytes, behaves: str = "") -> Audit:
+        """Audit a model under another card, with vectors of behaviour in the index if any are named."""
         repo_id = weights if weights in rule_models.CARDS else rule_models.repo_of(weights)
         path = self.root / repo_id / "README.md"
         before = path.read_bytes()
         path.write_bytes(readme)
         try:
+            if behaves:
+                seen = self.loader.hub.snapshot(ModelRef(repo_id)).ref
+                rule_behaviour.fill(self.index.path, seen, behaves, rule_models.CARDS)
             (done,) = self.auditor.audit([ModelRef(repo_id)])
         finally:
             path.write_bytes(before)
+            (self.index.path / FILE).unlink(missing_ok=True)
         return done

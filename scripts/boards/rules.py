@@ -1,4 +1,4 @@
-"""Board `rules`: do the sixteen rules speak where they should, and are they silent where they must be?
+"""Board `rules`: do the seventeen rules speak where they should, and are they silent where they must be?
 
 A local Hub serves small trained models and what can be made of them: copies, quantised, masked and rounded ones,
 merges, disguises, models inside models. Eleven stand in an index. The others are audited under labelled cards, one
@@ -8,7 +8,8 @@ other languages, other line ends. A third of them was *held* back until the rule
 
 *Recall*: the rule spoke, and not louder than the card allows. *False*: errors and warnings that no label allows, of
 whatever rule. Intervals are exact (Clopper-Pearson, 95 %). Each suggested patch is made and read again with another
-YAML library: only the keys that it means may differ. HD012 to HD014 count the cards of cards/licences.toml, too.
+YAML library: only the keys that it means may differ. HD012 to HD014 count the cards of cards/licences.toml, too. The
+vectors of behaviour that HD017 asks for are drawn (`rule_behaviour.py`); the shipped classifier says what they mean.
 
 *Real claims*: what 385 public models say of their base (cards/mteb.toml), each as the card of a repository without
 weights. *Hostile cards*: markup, mentions, escapes, formulas in every place that findings quote, through every
@@ -58,7 +59,7 @@ from rule_cards import Card, Desk
 
 RECALL = 0.85
 PLAIN = b"---\nlicense: mit\n---\n# x\n"
-GATHERING = ("audit", "bases", "inquiry", "verdict")
+GATHERING = ("audit", "bases", "inquiry", "lookalikes", "verdict", "behaviour/likeness", "behaviour/stored")
 """Modules of hubdna that build what rules look at."""
 
 
@@ -86,7 +87,7 @@ def scheme() -> str:
     Labels are no part of it: a row holds what was said.
     """
     ours, theirs = Path(__file__).parent, Path(hubdna.__file__).parent
-    files = [ours / "rule_models.py", *theirs.glob("rules/*.py"), *theirs.glob("card/*.py")]
+    files = [ours / "rule_models.py", ours / "rule_behaviour.py", *theirs.glob("rules/*.py"), *theirs.glob("card/*.py")]
     files += [*theirs.glob("licences/*"), *(theirs / f"{name}.py" for name in GATHERING)]
     digest = hashlib.sha256()
     for file in sorted(file for file in files if file.is_file()):
@@ -109,7 +110,7 @@ def quick(cards: list[Card]) -> list[Card]:
 
 def measure(desk: Desk, card: Card) -> dict[str, Any]:
     """Audit a card: what was said, what was skipped, and what is wrong with the patches."""
-    audit = desk.audit(card.weights, card.readme)
+    audit = desk.audit(card.weights, card.readme, card.behaves)
     return {
         "said": [[f.rule_id, f.severity] for f in audit.findings],
         "skipped": [s.reason[:150] for s in audit.skipped],
