@@ -13,6 +13,7 @@ that learned the same data behave alike. It never makes an edge of a family tree
     seen = observe("./model")        # a records.Behaviour, or BehaviourError with the reason
     with Observer() as observer:     # for many: the libraries are imported once
         ...
+    draw("./data.parquet")           # probes of one's own, for Observer(own=...): measures, no fingerprint
     scheme()                         # names every parameter that changes it
     judge(fingerprint(a), fingerprint(b))  # a records.Likeness; judge_stored for vectors of an index
 
@@ -27,14 +28,16 @@ if TYPE_CHECKING:
     from hubdna.behaviour.likeness import judge
     from hubdna.behaviour.measures import pair
     from hubdna.behaviour.observation import Limits, Observer, observe
+    from hubdna.behaviour.own_probes import draw
     from hubdna.behaviour.probes import scheme
     from hubdna.behaviour.stored import judge_stored
 
-__all__ = ["Limits", "Observer", "fingerprint", "judge", "judge_stored", "observe", "pair", "scheme"]
+__all__ = ["Limits", "Observer", "draw", "fingerprint", "judge", "judge_stored", "observe", "pair", "scheme"]
 
 _HOMES = {
     "Limits": "observation",
     "Observer": "observation",
+    "draw": "own_probes",
     "fingerprint": "fingerprints",
     "judge": "likeness",
     "judge_stored": "stored",

@@ -33,14 +33,16 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from hubdna.behaviour.opening import open_subject
+    from hubdna.behaviour.own_probes import load
     from hubdna.behaviour.relations import look
     from hubdna.errors import HubdnaError
 
     torch.set_num_threads(request["threads"])
-    _limit(request["memory"])
+    limit(request["memory"])
     too_much = f"out of memory: more than the {request['memory'] / 1e9:g} GB it was given"
     try:
-        subject = open_subject(Path(request["folder"]))
+        shown = load(Path(request["probes"])) if request["probes"] else None
+        subject = open_subject(Path(request["folder"]), shown)
         begun = time.perf_counter()
         arrays = look(subject, request["batch"])
         seconds = time.perf_counter() - begun
@@ -66,7 +68,7 @@ def _save(out: Path, arrays: Any) -> None:
             np.save(file, array, allow_pickle=False)
 
 
-def _limit(memory: int) -> None:
+def limit(memory: int) -> None:
     """Lets the process take so many bytes of address space beyond what the libraries have taken already."""
     if sys.platform != "linux":
         return

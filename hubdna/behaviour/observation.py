@@ -22,6 +22,7 @@ import numpy as np
 
 from hubdna.behaviour import probes
 from hubdna.behaviour.codec import ARRAYS, checked
+from hubdna.behaviour.own_probes import OwnProbes, save
 from hubdna.behaviour.relations import BATCH
 from hubdna.errors import BehaviourError
 from hubdna.records.behaviour import Behaviour
@@ -59,10 +60,11 @@ class Observer:
 
     Args:
         limits: what each model may take.
+        own: probes of one's own, in place of the shipped ones.
     """
 
-    def __init__(self, limits: Limits = DEFAULT) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits = DEFAULT, own: OwnProbes | None = None) -> None:
+        self.limits, self.own = limits, own
         self._work = tempfile.TemporaryDirectory()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -89,13 +91,22 @@ class Observer:
         out = Path(self._work.name) / "seen"
         out.unlink(missing_ok=True)
         limits = limits or self.limits
-        told = self._ask({"folder": str(path), "out": str(out)} | asdict(limits), limits.seconds + GRACE)
+        request = {"folder": str(path), "out": str(out), "probes": self._handed()}
+        told = self._ask(request | asdict(limits), limits.seconds + GRACE)
         if "reason" in told:
             raise BehaviourError(f"{folder}: {told['reason']}")
         try:
-            return _believed(out, told)
+            return _believed(out, told, self.own)
         except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
             raise BehaviourError(f"{folder}: what came back is not sound ({error})") from None
+
+    def _handed(self) -> str | None:
+        """The file with the probes of one's own, written anew: a model's process could have changed it."""
+        if self.own is None:
+            return None
+        path = Path(self._work.name) / "probes"
+        save(path, self.own.shown)
+        return str(path)
 
     def _ask(self, request: dict[str, Any], patience: float) -> dict[str, Any]:
         """Send one request, and return the answer; {"reason"} if none came."""
@@ -141,11 +152,15 @@ def observe(folder: str | Path, limits: Limits = DEFAULT) -> Behaviour:
         return observer.observe(folder)
 
 
-def _believed(out: Path, told: dict[str, Any]) -> Behaviour:
+def _believed(out: Path, told: dict[str, Any], own: OwnProbes | None = None) -> Behaviour:
     """Check what a child wrote. Raises ValueError and its like."""
     with out.open("rb") as file:
         arrays = {name: np.load(file, allow_pickle=False) for name in ARRAYS}
-    seen = checked(arrays, told | {"scheme": probes.scheme(told["modality"]) if told["modality"] in MODALITIES else ""})
-    if len(seen.top) != probes.N_PROBES[seen.modality]:
-        raise ValueError(f"{len(seen.top)} probes of {probes.N_PROBES[seen.modality]}")
+    modality = told["modality"]
+    if modality not in MODALITIES or (own is not None and modality != own.modality):
+        raise ValueError(f"modality {str(modality)[:20]!r}")
+    scheme, n = (probes.scheme(modality), probes.N_PROBES[modality]) if own is None else (own.scheme, own.n)
+    seen = checked(arrays, told | {"scheme": scheme})
+    if len(seen.top) != n:
+        raise ValueError(f"{len(seen.top)} probes of {n}")
     return seen

@@ -9,6 +9,7 @@ import numpy as np
 
 from hubdna.behaviour import probes
 from hubdna.behaviour.opening import Subject, is_size, text_inputs
+from hubdna.behaviour.probes import Probes
 from hubdna.errors import BehaviourError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FIXED = {"attention_mask": 1, "token_type_ids": 0}
 
 
-def open_onnx(path: Path, folder: Path) -> Subject:
+def open_onnx(path: Path, folder: Path, shown: Probes) -> Subject:
     """Open a graph. Raises BehaviourError."""
     try:
         import onnxruntime as ort
@@ -37,12 +38,12 @@ def open_onnx(path: Path, folder: Path) -> Subject:
     (one,) = wanted
     if one.type == "tensor(int64)" and len(one.shape) == 2:
         longest = one.shape[1] if is_size(one.shape[1]) else probes.TOKENS
-        x, modality = text_inputs(folder, _vocabulary(folder), longest, notes), "text"
+        x, modality = text_inputs(shown, folder, _vocabulary(folder), longest, notes), "text"
     elif one.type == "tensor(float)" and len(one.shape) == 4:
         channels, *sides = (
             n if is_size(n) else fallback for n, fallback in zip(one.shape[1:], (3, 224, 224), strict=True)
         )
-        x, modality = probes.as_input((sides[0], sides[1]), channels, [0.5], [0.5]), "vision"
+        x, modality = probes.as_input(shown, (sides[0], sides[1]), channels, [0.5], [0.5]), "vision"
     else:
         raise BehaviourError(f"{path.name}: input {one.name} is {one.type} {one.shape}, neither tokens nor pictures")
     return Subject(modality, "onnxruntime", x, _Look(session, one.name), notes)  # type: ignore[arg-type]

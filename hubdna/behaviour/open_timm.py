@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubdna.behaviour import probes
 from hubdna.behaviour.opening import Subject, is_size
+from hubdna.behaviour.probes import Probes
 from hubdna.errors import BehaviourError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ REFUSED = {
 """Arguments of `create_model` that load files (`checkpoint_path` takes pickles), fetch, or change what is made."""
 
 
-def open_timm(folder: Path, config: dict[str, Any]) -> Subject:
+def open_timm(folder: Path, config: dict[str, Any], shown: Probes) -> Subject:
     """Open a model of timm. Raises BehaviourError."""
     import timm
     from safetensors.torch import load_file
@@ -46,10 +47,10 @@ def open_timm(folder: Path, config: dict[str, Any]) -> Subject:
     except RuntimeError as error:
         raise BehaviourError(f"weights and config disagree: {str(error).splitlines()[-1].strip()[:150]}") from None
     model = model.eval().float()
-    return Subject("vision", "timm", _inputs(config, model), _Look(model))
+    return Subject("vision", "timm", _inputs(shown, config, model), _Look(model))
 
 
-def _inputs(config: dict[str, Any], model: nn.Module) -> torch.Tensor:
+def _inputs(shown: Probes, config: dict[str, Any], model: nn.Module) -> torch.Tensor:
     """The pictures as the configuration asks for them, or as timm's own for that architecture does."""
     told = config.get("pretrained_cfg")
     told = told if isinstance(told, dict) else {}
@@ -61,7 +62,7 @@ def _inputs(config: dict[str, Any], model: nn.Module) -> torch.Tensor:
     channels = arguments.get("in_chans", size[0])
     if len(size) != 3 or not all(map(is_size, [channels, *size])):
         raise BehaviourError(f"pretrained_cfg: input_size is {size!r}")
-    return probes.as_input((size[1], size[2]), channels, told.get("mean") or [0.5], told.get("std") or [0.5])
+    return probes.as_input(shown, (size[1], size[2]), channels, told.get("mean") or [0.5], told.get("std") or [0.5])
 
 
 class _Look:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubdna.behaviour import probes
 from hubdna.behaviour.opening import Subject, is_size, read_json, text_inputs
+from hubdna.behaviour.probes import Probes
 from hubdna.errors import BehaviourError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ probes of a batch have one length, so no token is padding."""
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
-def open_transformers(folder: Path, config: dict[str, Any]) -> Subject:
+def open_transformers(folder: Path, config: dict[str, Any], shown: Probes) -> Subject:
     """Open a model of transformers. Raises BehaviourError."""
     import torch
 
@@ -50,7 +51,7 @@ def open_transformers(folder: Path, config: dict[str, Any]) -> Subject:
         )
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = NO_TOKEN
-    return _subject(folder, model.eval(), bool(_without_head(model, report["missing_keys"])))
+    return _subject(shown, folder, model.eval(), bool(_without_head(model, report["missing_keys"])))
 
 
 def _without_head(model: Any, missing: set[str]) -> list[str]:
@@ -111,13 +112,17 @@ def _link(folder: Path, clean: Path) -> None:
         (clean / name).symlink_to((folder / name).resolve())
 
 
-def _subject(folder: Path, model: Any, headless: bool) -> Subject:
+def _subject(shown: Probes, folder: Path, model: Any, headless: bool) -> Subject:
     """Says what the model is to be shown, and how; without a head of its own, its answers do not count."""
     notes = ["the head is not in the weights: no answers"] if headless else []
     config = model.config.get_text_config() if model.main_input_name == "input_ids" else model.config
     if model.main_input_name == "pixel_values":
         return Subject(
-            "vision", "transformers", _pictures(folder, config, notes), _Look(model, "pixel_values", headless), notes
+            "vision",
+            "transformers",
+            _pictures(shown, folder, config, notes),
+            _Look(model, "pixel_values", headless),
+            notes,
         )
     if model.main_input_name != "input_ids" or not hasattr(model, "get_input_embeddings"):
         raise BehaviourError(f"reads {model.main_input_name}: there are probes for text and pictures only")
@@ -132,13 +137,13 @@ def _subject(folder: Path, model: Any, headless: bool) -> Subject:
     return Subject(
         "text",
         "transformers",
-        text_inputs(folder, vocabulary, longest, notes),
+        text_inputs(shown, folder, vocabulary, longest, notes),
         _Look(model, "input_ids", headless),
         notes,
     )
 
 
-def _pictures(folder: Path, config: Any, notes: list[str]) -> torch.Tensor:
+def _pictures(shown: Probes, folder: Path, config: Any, notes: list[str]) -> torch.Tensor:
     """The pictures as `preprocessor_config.json` or the configuration asks for them."""
     path = folder / "preprocessor_config.json"
     told = read_json(path) if path.is_file() else {}
@@ -154,7 +159,9 @@ def _pictures(folder: Path, config: Any, notes: list[str]) -> torch.Tensor:
     channels = getattr(config, "num_channels", 3)
     if len(size) != 2 or not all(map(is_size, [*size, channels])):
         raise BehaviourError(f"pictures of {channels!r} channels and size {size!r}")
-    return probes.as_input((size[0], size[1]), channels, told.get("image_mean") or [], told.get("image_std") or [])
+    return probes.as_input(
+        shown, (size[0], size[1]), channels, told.get("image_mean") or [], told.get("image_std") or []
+    )
 
 
 class _Look:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from hubdna.behaviour import probes
+from hubdna.behaviour.probes import Probes
 from hubdna.errors import BehaviourError
 from hubdna.records.behaviour import Modality
 
@@ -44,23 +45,28 @@ class Subject:
     notes: list[str] = field(default_factory=list)
 
 
-def open_subject(folder: Path) -> Subject:
-    """Open whatever the folder holds. Raises BehaviourError with the reason why not."""
+def open_subject(folder: Path, shown: Probes | None = None) -> Subject:
+    """Open whatever the folder holds, to be shown these probes or the shipped ones.
+
+    Raises:
+        BehaviourError: with the reason why not.
+    """
+    shown = shown or probes.shipped()
     config = read_json(folder / "config.json") if (folder / "config.json").is_file() else None
     safe = sorted(folder.glob("*.safetensors"))
     if config is not None and safe:
         if "architecture" in config and "model_type" not in config:
             from hubdna.behaviour.open_timm import open_timm
 
-            return open_timm(folder, config)
+            return open_timm(folder, config, shown)
         from hubdna.behaviour.open_transformers import open_transformers
 
-        return open_transformers(folder, config)
+        return open_transformers(folder, config, shown)
     graphs = sorted([*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")])
     if graphs:
         from hubdna.behaviour.open_onnx import open_onnx
 
-        return open_onnx(min(graphs, key=lambda path: (path.name != "model.onnx", path.name)), folder)
+        return open_onnx(min(graphs, key=lambda path: (path.name != "model.onnx", path.name)), folder, shown)
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
         raise BehaviourError("only pickled weights: they are never loaded, safetensors or ONNX are needed")
     raise BehaviourError("no config.json with safetensors weights beside it, and no ONNX file")
@@ -79,7 +85,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def text_inputs(folder: Path, vocabulary: int, longest: int, notes: list[str]) -> torch.Tensor:
+def text_inputs(shown: Probes, folder: Path, vocabulary: int, longest: int, notes: list[str]) -> torch.Tensor:
     """The text probes under the folder's own vocabulary, or as bytes where it has none. Raises BehaviourError."""
     from tokenizers import Tokenizer
 
@@ -97,7 +103,7 @@ def text_inputs(folder: Path, vocabulary: int, longest: int, notes: list[str]) -
         raise BehaviourError(f"{path.name}: no sound tokenizer ({str(error)[:120]})") from None
     if made is None:
         notes.append("no tokenizer.json and no vocab.txt: bytes were given as token ids")
-    return probes.as_tokens(made, vocabulary, longest)
+    return probes.as_tokens(shown, made, vocabulary, longest)
 
 
 def _word_pieces(path: Path) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import zlib
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,36 @@ def _raw(name: str) -> bytes:
 def scheme(modality: str) -> str:
     """Name every parameter that changes a behaviour: `behaviour-1/vision=1a2b3c4d/n=192/places=6`."""
     name = {"vision": "pictures.bin", "text": "text.txt"}[modality]
-    digest = hashlib.sha256(_raw(name)).hexdigest()[:8]
+    return named(modality, hashlib.sha256(_raw(name)).hexdigest()[:8], N_PROBES[modality])
+
+
+def named(modality: str, digest: str, n: int) -> str:
+    """The scheme of probes of one kind, shipped or a user's own."""
     length = f"/tokens={TOKENS}" if modality == "text" else ""
-    return f"behaviour-1/{modality}={digest}/n={N_PROBES[modality]}{length}/places=6"
+    return f"behaviour-1/{modality}={digest}/n={n}{length}/places=6"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probes:
+    """What models are shown.
+
+    Attributes:
+        pictures: uint8 [n, height, width, 3]; None where there are none.
+        texts: n texts of 1 to 240 letters; None where there are none.
+    """
+
+    pictures: NDArray[np.uint8] | None
+    texts: tuple[str, ...] | None
+
+    def n(self, modality: str) -> int:
+        """How many there are of a kind."""
+        held = self.texts if modality == "text" else self.pictures
+        return 0 if held is None else len(held)
+
+
+def shipped() -> Probes:
+    """The probes of this version, of both kinds."""
+    return Probes(pictures(), texts())
 
 
 @functools.cache
@@ -61,11 +89,11 @@ def texts() -> tuple[str, ...]:
     return tuple(twice[s : s + LETTERS] for s in starts)
 
 
-def as_input(size: tuple[int, int], channels: int, mean: list[float], std: list[float]) -> torch.Tensor:
-    """The pictures as a network reads them: float32 [192, channels, *size].
+def as_input(shown: Probes, size: tuple[int, int], channels: int, mean: list[float], std: list[float]) -> torch.Tensor:
+    """The pictures as a network reads them: float32 [n, channels, *size].
 
     Raises:
-        BehaviourError: a size or a number of channels that no network of pictures has.
+        BehaviourError: a size or a number of channels that no network of pictures has; no pictures among the probes.
     """
     import torch
     from torch.nn import functional
@@ -74,7 +102,9 @@ def as_input(size: tuple[int, int], channels: int, mean: list[float], std: list[
         raise BehaviourError(
             f"pictures of {channels} x {size[0]} x {size[1]}: expected 1, 3 or 4 channels of 1 to {MAX_SIDE} pixels"
         )
-    x = torch.tensor(pictures()).permute(0, 3, 1, 2).float() / 255
+    if shown.pictures is None:
+        raise BehaviourError("it reads pictures, and the probes are texts")
+    x = torch.tensor(shown.pictures).permute(0, 3, 1, 2).float() / 255
     if channels == 1:
         x = (x * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     elif channels == 4:
@@ -92,32 +122,35 @@ def _column(values: Any, channels: int, default: float) -> torch.Tensor:
     return torch.tensor(found).view(1, -1, 1, 1)
 
 
-def as_tokens(tokenizer: Tokenizer | None, vocabulary: int, longest: int) -> torch.Tensor:
-    """The texts as token ids: int64 [128, T], T the smaller of 32 and what the model takes.
+def as_tokens(shown: Probes, tokenizer: Tokenizer | None, vocabulary: int, longest: int) -> torch.Tensor:
+    """The texts as token ids: int64 [n, T], T the smaller of 32 and what the model takes.
 
     Args:
+        shown: the probes.
         tokenizer: the model's; None gives bytes.
         vocabulary: rows of the embedding.
         longest: positions of the model.
 
     Raises:
-        BehaviourError: the tokenizer does not fit the model, or cannot tell texts apart.
+        BehaviourError: the tokenizer does not fit the model, or cannot tell texts apart; no texts among the probes.
     """
     import torch
 
+    if shown.texts is None:
+        raise BehaviourError("it reads text, and the probes are pictures")
     length = max(1, min(TOKENS, longest))
     if tokenizer is None and vocabulary < 256:
         raise BehaviourError(f"no tokenizer, and a vocabulary of {vocabulary} is too small for bytes (256)")
     rows = []
-    for text in texts():
+    for text in shown.texts:
         ids = list(text.encode()) if tokenizer is None else list(tokenizer.encode(text).ids)
         if not ids:
-            raise BehaviourError("the tokenizer gives no tokens for a text of 240 letters")
+            raise BehaviourError(f"the tokenizer gives no tokens for a text of {len(text)} letters")
         rows.append((ids * (1 + length // len(ids)))[:length])
     if (largest := max(map(max, rows))) >= vocabulary:
         raise BehaviourError(f"the tokenizer gives token {largest}, the model has {vocabulary}")
     if (n := len({i for row in rows for i in row})) < MIN_DISTINCT:
         raise BehaviourError(
-            f"the vocabulary gives {n} different tokens for 128 texts, at least {MIN_DISTINCT} are needed"
+            f"the vocabulary gives {n} different tokens for {len(rows)} texts, at least {MIN_DISTINCT} are needed"
         )
     return torch.tensor(rows)

@@ -12,6 +12,7 @@ from hubdna.errors import BehaviourError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from hubdna.behaviour import Observer
+    from hubdna.behaviour.own_probes import OwnProbes
     from hubdna.hub import Hub
     from hubdna.records import Behaviour, BehaviourPair, Likeness, ModelRef
 
@@ -22,10 +23,19 @@ class Sight:
     Args:
         endpoint, token: of the Hub; None as for `hubdna.hub.Hub`.
         max_download: gigabytes of one model of the Hub.
+        probes: where probes of the user's own come from, `DATASET_OR_FOLDER[:split[:column]]`; None for the shipped.
     """
 
-    def __init__(self, endpoint: str | None = None, token: str | None = None, max_download: float = 2.0) -> None:
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        max_download: float = 2.0,
+        probes: str | None = None,
+    ) -> None:
         self.endpoint, self.token, self.limit = endpoint, token, int(max_download * 1e9)
+        self.probes = probes
+        self._own: OwnProbes | None = None
         self._observer: Observer | None = None
         self._hub: Hub | None = None
 
@@ -44,6 +54,15 @@ class Sight:
         self._hub = self._hub or Hub(self.endpoint, self.token)
         return self._hub
 
+    @property
+    def own(self) -> OwnProbes | None:
+        """The user's own probes, drawn when they are first asked for; None for the shipped ones. Raises HubdnaError."""
+        from hubdna.behaviour import draw
+
+        if self._own is None and self.probes is not None:
+            self._own = draw(self.probes, self.endpoint)
+        return self._own
+
     def see(self, ref: ModelRef) -> Behaviour:
         """Run a model on the probes.
 
@@ -57,7 +76,7 @@ class Sight:
             raise MissingExtraError("torch", "models")
         folder = self._folder(ref)
         if self._observer is None:
-            self._observer = Observer()
+            self._observer = Observer(own=self.own)
         try:
             return self._observer.observe(folder)
         except BehaviourError as error:
@@ -74,13 +93,15 @@ class Sight:
 
 
 def compare_behaviour(a: ModelRef, b: ModelRef, sight: Sight) -> BehaviourPair:
-    """See two models on the same probes, measure, and judge. Raises HubdnaError."""
+    """See two models on the same probes, measure, and judge if they are the shipped ones. Raises HubdnaError."""
     from hubdna.behaviour import fingerprint, judge, pair
 
     with sight:
         seen = sight.see(a), sight.see(b)
-    likeness = judge(fingerprint(seen[0]), fingerprint(seen[1])) if seen[0].scheme == seen[1].scheme else None
-    return replace(pair(str(a), seen[0], str(b), seen[1]), likeness=likeness)
+    measured = pair(str(a), seen[0], str(b), seen[1])
+    if sight.own is not None:
+        return replace(measured, probes=str(sight.own))
+    return replace(measured, likeness=judge(*map(fingerprint, seen)))
 
 
 def alike(ref: ModelRef, directory: Path, sight: Sight, k: int) -> list[tuple[ModelRef, Likeness]]:

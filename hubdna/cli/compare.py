@@ -30,6 +30,12 @@ def compare(
         bool, typer.Option("--behaviour", help="Run both on probes instead, and say how alike they behave.")
     ] = False,
     max_download: MaxDownload = 2.0,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            help="With --behaviour: your own probes; measures only.", metavar="DATASET_OR_FOLDER[:SPLIT[:COLUMN]]"
+        ),
+    ] = None,
 ) -> None:
     """Test whether two models share an origin, and explain what the answer rests on."""
     from hubdna.checked import kept
@@ -40,8 +46,10 @@ def compare(
     from hubdna.report import json, text
 
     pair = ModelRef.parse(a), ModelRef.parse(b)
+    if probes is not None and not behaviour:
+        raise UsageError("--probes: expected together with --behaviour; weights need none")
     if behaviour:
-        _behaviour(pair, Sight(endpoint, token, max_download), format, output)
+        _behaviour(pair, Sight(endpoint, token, max_download, probes), format, output)
         return
     if format is PairFormat.html:
         write(output, _page(pair, endpoint, token, read))

@@ -64,6 +64,7 @@ class BehaviourPair:
         notes: what a reader should know of a, and of b.
         seconds: of computing, both together.
         likeness: what the classifier says of b as something made from a; None where it was not asked.
+        probes: where the user's own probes came from; None for the shipped ones.
     """
 
     a: str
@@ -76,6 +77,7 @@ class BehaviourPair:
     notes: tuple[tuple[str, ...], tuple[str, ...]]
     seconds: float
     likeness: Likeness | None = None
+    probes: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

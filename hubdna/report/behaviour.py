@@ -18,6 +18,10 @@ MEANING = (
     "Behaviour is no evidence of origin: models that learned the same data may behave alike.\n"
     "`hubdna compare A B` tests the origin by weights."
 )
+OWN = (
+    "judged      not at all: the classifier learned from the shipped probes, and says nothing of others.\n"
+    "            So there is no vector and no probability, and no rate of error."
+)
 
 
 def text(pair: BehaviourPair) -> RenderableType:
@@ -26,11 +30,12 @@ def text(pair: BehaviourPair) -> RenderableType:
         Text.assemble("A  ", (clean(pair.a), "bold")),
         Text.assemble("B  ", (clean(pair.b), "bold")),
         Text(),
-        Text(f"Behaviour on {pair.n_probes} {SHOWN[pair.modality]} that were made for this (1: alike, 0: unrelated)"),
+        Text(f"Behaviour on {pair.n_probes} {SHOWN[pair.modality]} {_source(pair)} (1: alike, 0: unrelated)"),
         *(Text(f"  {place:15}{_number(value)}") for place, value in zip(PLACES, pair.alignment, strict=True)),
     ]
     same = "answers of unlike kinds" if pair.agreement is None else f"{pair.agreement:.0%} of the likeliest answers"
-    lines += [Text(f"  {'the same':15}{same}"), Text(), *_judged(pair.likeness), Text(MEANING)]
+    judged = [Text(OWN)] if pair.probes is not None else _judged(pair.likeness)
+    lines += [Text(f"  {'the same':15}{same}"), Text(), *judged, Text(MEANING)]
     lines += [Text(f"note        {name}: {clean(n)}") for name, ns in zip("AB", pair.notes, strict=True) for n in ns]
     return Group(*lines, Text(f"cost        {pair.seconds:.1f} s of computing"))
 
@@ -41,9 +46,13 @@ def json(pair: BehaviourPair) -> str:
         "a": pair.a, "b": pair.b, "scheme": pair.scheme, "modality": pair.modality, "n_probes": pair.n_probes,
         "alignment": {place.replace(" ", "_"): v for place, v in zip(PLACES, pair.alignment, strict=True)},
         "agreement": pair.agreement, "notes_a": list(pair.notes[0]), "notes_b": list(pair.notes[1]),
-        "seconds": pair.seconds, "likeness": pair.likeness and _said(pair.likeness),
+        "seconds": pair.seconds, "likeness": pair.likeness and _said(pair.likeness), "probes": pair.probes,
     }  # fmt: skip
     return dump("hubdna.behaviour/1", body)
+
+
+def _source(pair: BehaviourPair) -> str:
+    return "that were made for this" if pair.probes is None else f"of {clean(pair.probes)}"
 
 
 def _judged(said: Likeness | None) -> list[Text]:

@@ -37,29 +37,31 @@ def test_probes_differ_from_each_other() -> None:
 
 @pytest.mark.parametrize(("size", "channels"), [((8, 8), 1), ((224, 224), 3), ((16, 48), 4), ((1, 1), 3)])
 def test_pictures_fit_any_size(size: tuple[int, int], channels: int) -> None:
-    x = probes.as_input(size, channels, [0.5], [0.5])
+    x = probes.as_input(probes.shipped(), size, channels, [0.5], [0.5])
     assert x.shape == (probes.N_PROBES["vision"], channels, *size)
     assert bool(torch.isfinite(x).all()) and x.abs().max() <= 1.01
 
 
 def test_a_deviation_of_zero_or_a_list_of_another_length_does_no_harm() -> None:
-    assert bool(torch.isfinite(probes.as_input((8, 8), 3, [0.1, 0.2], [0.0])).all())
+    assert bool(torch.isfinite(probes.as_input(probes.shipped(), (8, 8), 3, [0.1, 0.2], [0.0])).all())
 
 
 @pytest.mark.parametrize(("size", "channels"), [((0, 8), 3), ((8, 100_000), 3), ((8, 8), 12), ((8, 8), 0)])
 def test_sizes_that_no_picture_has_are_refused(size: tuple[int, int], channels: int) -> None:
     with pytest.raises(BehaviourError, match="expected 1, 3 or 4 channels of 1 to 1024 pixels"):
-        probes.as_input(size, channels, [0.5], [0.5])
+        probes.as_input(probes.shipped(), size, channels, [0.5], [0.5])
 
 
 def test_every_text_has_as_many_tokens() -> None:
-    assert probes.as_tokens(None, 256, 512).shape == (probes.N_PROBES["text"], probes.TOKENS)
-    assert probes.as_tokens(None, 256, 16).shape == (probes.N_PROBES["text"], 16)
+    assert probes.as_tokens(probes.shipped(), None, 256, 512).shape == (probes.N_PROBES["text"], probes.TOKENS)
+    assert probes.as_tokens(probes.shipped(), None, 256, 16).shape == (probes.N_PROBES["text"], 16)
 
 
 def test_a_vocabulary_of_long_words_gets_its_probes_repeated() -> None:
     found = sorted({word for text in probes.texts() for word in text.split()[:2]})
-    ids = probes.as_tokens(tokenizer({"?": 0} | {w: n + 1 for n, w in enumerate(found)}), len(found) + 1, 512)
+    ids = probes.as_tokens(
+        probes.shipped(), tokenizer({"?": 0} | {w: n + 1 for n, w in enumerate(found)}), len(found) + 1, 512
+    )
     assert ids.shape == (probes.N_PROBES["text"], probes.TOKENS)
 
 
@@ -79,4 +81,4 @@ def test_a_vocabulary_that_cannot_tell_texts_apart_is_refused(
     words: dict[str, int] | None, vocabulary: int, reason: str
 ) -> None:
     with pytest.raises(BehaviourError, match=reason):
-        probes.as_tokens(tokenizer(words) if words else None, vocabulary, 512)
+        probes.as_tokens(probes.shipped(), tokenizer(words) if words else None, vocabulary, 512)

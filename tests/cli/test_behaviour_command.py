@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_models import MODELS, Run
+from PIL import Image
 
 VIT, PRUNED = MODELS / "pixelworks/vit-digits", MODELS / "opticlab/vit-digits-pruned"
 LM = MODELS / "bytewright/pyllama-245k"
@@ -36,12 +38,32 @@ def test_the_same_as_json(run: Run) -> None:
         ((VIT, LM), 3, "seen on other probes"),
         ((MODELS / "mirrorhub/fast-code-lm", LM), 3, "weights and config disagree"),
         ((VIT, PRUNED, "--format", "html"), 2, "--behaviour has no html report"),
+        ((VIT, PRUNED, "--probes", "./nowhere"), 2, "there is no such file or folder"),
+        ((VIT, PRUNED, "--probes", LM), 3, "holds no data that is read"),
     ],
 )
 def test_what_cannot_be_compared_is_said(run: Run, args: tuple[object, ...], code: int, message: str) -> None:
     done = run("compare", *args, "--behaviour")
     assert (done.code, done.out) == (code, "")
     assert message in done.err and "Traceback" not in done.err
+
+
+def test_probes_of_ones_own_give_measures_and_no_judgement(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (24, 16, 16, 3), dtype=np.uint8)
+    for n, pixels in enumerate(pictures):
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "0.png").read_bytes()[:99])
+    said = run("compare", VIT, PRUNED, "--behaviour", "--probes", tmp_path)
+    assert said.code == 0, said.err
+    flat = " ".join(said.out.split())
+    assert f"Behaviour on 24 pictures of {tmp_path}" in flat and "1 left out: a picture that cannot be decoded" in flat
+    assert "judged not at all" in flat and "probability 0" not in flat and "no evidence of origin" in flat
+    report = json.loads(run("compare", VIT, PRUNED, "--behaviour", "--probes", tmp_path, "--format", "json").out)
+    assert report["likeness"] is None and report["n_probes"] == 24 and report["probes"].startswith(str(tmp_path))
+    assert 0.5 < report["agreement"] <= 1 and report["scheme"].startswith("behaviour-1/vision=")
+    done = run("compare", VIT, PRUNED, "--probes", tmp_path)
+    assert done.code == 2 and "expected together with --behaviour" in done.err
 
 
 def test_models_of_the_hub_are_fetched_and_compared(
