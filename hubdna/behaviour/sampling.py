@@ -1,8 +1,8 @@
 """The process that draws probes from data of strangers: `python -m hubdna.behaviour.sampling`, started by `own_probes`.
 
-Files are chosen by their names, and `datasets` streams the rows of tables. A card's settings are not read (they may name
-files elsewhere), no script is run, no path inside a row is followed. The first 256 samples that differ are taken; of a
-folder of pictures a spread. Pictures say their size before they are decoded.
+Files are chosen by their names, and `datasets` streams the rows of tables. Settings in a card are not read (they may
+name files elsewhere), no script is run, no path inside a row is followed. The first 256 samples that differ are taken;
+of a folder of pictures a spread. Pictures say their size before they are decoded.
 """
 
 from __future__ import annotations
