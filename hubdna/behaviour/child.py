@@ -30,34 +30,45 @@ PRELOADED = (
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """Open, look, write. Returns what the parent is told: {"loader", ...} or {"reason"}."""
-    import torch
-
-    from hubdna.behaviour.opening import open_subject
-    from hubdna.behaviour.own_probes import load
-    from hubdna.behaviour.relations import look
+    from hubdna.behaviour.devices import is_short
     from hubdna.errors import HubdnaError
 
-    torch.set_num_threads(request["threads"])
-    limit(request["memory"])
-    too_much = f"out of memory: more than the {request['memory'] / 1e9:g} GB it was given"
     try:
-        shown = load(Path(request["probes"])) if request["probes"] else None
-        subject = open_subject(Path(request["folder"]), shown)
-        begun = time.perf_counter()
-        arrays = look(subject, request["batch"])
-        seconds = time.perf_counter() - begun
+        subject, arrays, seconds = _seen(request)
     except HubdnaError as error:
         return {"reason": str(error)}
-    except MemoryError:
-        return {"reason": too_much}
     except Exception as error:  # whatever a library says of a stranger's files
-        said = " ".join(str(error).split())
-        short = "allocate" in said or "bad_alloc" in said
-        return {"reason": too_much if short else f"{type(error).__name__}: {said[:200]}"}
+        if is_short(error):
+            return {"reason": f"out of memory: more than the {request['memory'] / 1e9:g} GB it was given"}
+        return {"reason": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
     _save(Path(request["out"]), arrays)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     told = {"modality": subject.modality, "loader": subject.loader, "notes": subject.notes}
     return told | {"seconds": seconds, "peak": peak}
+
+
+def _seen(request: dict[str, Any]) -> tuple[Any, Any, float]:
+    """The opened model, what was seen of it, and the seconds that looking took. Raises whatever a library raises."""
+    import torch
+
+    from hubdna.behaviour.devices import BATCH, bound, chosen, placed
+    from hubdna.behaviour.opening import open_subject
+    from hubdna.behaviour.own_probes import load
+    from hubdna.behaviour.relations import look
+
+    torch.set_num_threads(request["threads"])
+    device = chosen(request["device"])
+    limit(request["memory"])
+    shown = load(Path(request["probes"])) if request["probes"] else None
+    subject = open_subject(Path(request["folder"]), shown)
+    if device == "cuda":
+        unlimit()
+        bound(request["memory"])
+    subject = placed(subject, device, request["dtype"])
+    batch = request["batch"] or (BATCH if device == "cpu" else len(subject.inputs))
+    begun = time.perf_counter()
+    arrays = look(subject, batch)
+    return subject, arrays, time.perf_counter() - begun
 
 
 def _save(out: Path, arrays: Any) -> None:
@@ -76,6 +87,13 @@ def limit(memory: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     wanted = taken + memory
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def unlimit() -> None:
+    """Takes the limit back."""
+    if sys.platform == "linux":
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:

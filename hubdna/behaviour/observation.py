@@ -22,12 +22,13 @@ import numpy as np
 
 from hubdna.behaviour import probes
 from hubdna.behaviour.codec import ARRAYS, checked
+from hubdna.behaviour.devices import DEVICES, DTYPES
 from hubdna.behaviour.own_probes import OwnProbes, save
-from hubdna.behaviour.relations import BATCH
-from hubdna.errors import BehaviourError
+from hubdna.errors import BehaviourError, UsageError
 from hubdna.records.behaviour import Behaviour
 
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH",
+             "CUDA_VISIBLE_DEVICES")  # fmt: skip
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "USE_TF": "0",
            "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}  # fmt: skip
 MODALITIES = ("text", "vision")
@@ -41,15 +42,26 @@ class Limits:
 
     Attributes:
         seconds: for opening and looking.
-        memory: bytes beyond what the libraries need themselves.
-        threads: of computing.
-        batch: probes at once.
+        memory: bytes beyond what the libraries need themselves; on a GPU of its memory.
+        threads: of computing, on the CPU.
+        batch: probes at once; None for 32 on a CPU, all on a GPU. Halved where they do not fit.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        dtype: what the model computes in: "float32" or "bfloat16".
     """
 
     seconds: float = 300.0
     memory: int = 16_000_000_000
     threads: int = 1
-    batch: int = BATCH
+    batch: int | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES or self.dtype not in DTYPES or (self.batch is not None and self.batch < 1):
+            raise UsageError(
+                f"device {self.device!r}, dtype {self.dtype!r}, batch {self.batch}: expected one of "
+                f"{', '.join(DEVICES)}, one of {', '.join(DTYPES)}, and at least one probe"
+            )
 
 
 DEFAULT = Limits()

@@ -46,7 +46,7 @@ def open_onnx(path: Path, folder: Path, shown: Probes) -> Subject:
         x, modality = probes.as_input(shown, (sides[0], sides[1]), channels, [0.5], [0.5]), "vision"
     else:
         raise BehaviourError(f"{path.name}: input {one.name} is {one.type} {one.shape}, neither tokens nor pictures")
-    return Subject(modality, "onnxruntime", x, _Look(session, one.name), notes)  # type: ignore[arg-type]
+    return Subject(modality, "onnxruntime", x, _Look(session, one.name), notes=notes)  # type: ignore[arg-type]
 
 
 def _vocabulary(folder: Path) -> int:

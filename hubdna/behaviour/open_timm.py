@@ -47,7 +47,7 @@ def open_timm(folder: Path, config: dict[str, Any], shown: Probes) -> Subject:
     except RuntimeError as error:
         raise BehaviourError(f"weights and config disagree: {str(error).splitlines()[-1].strip()[:150]}") from None
     model = model.eval().float()
-    return Subject("vision", "timm", _inputs(shown, config, model), _Look(model))
+    return Subject("vision", "timm", _inputs(shown, config, model), _Look(model), model)
 
 
 def _inputs(shown: Probes, config: dict[str, Any], model: nn.Module) -> torch.Tensor:
@@ -85,4 +85,4 @@ class _Look:
 def _pool(out: torch.Tensor, width: int) -> torch.Tensor:
     """The mean over everything but probes and channels; timm has channels first, and last."""
     axis = 1 if out.ndim == 4 and out.shape[1] == width else out.ndim - 1
-    return out.movedim(axis, 1).flatten(2).mean(2) if out.ndim > 2 else out
+    return out.movedim(axis, 1).flatten(2).float().mean(2) if out.ndim > 2 else out

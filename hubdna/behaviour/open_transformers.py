@@ -122,6 +122,7 @@ def _subject(shown: Probes, folder: Path, model: Any, headless: bool) -> Subject
             "transformers",
             _pictures(shown, folder, config, notes),
             _Look(model, "pixel_values", headless),
+            model,
             notes,
         )
     if model.main_input_name != "input_ids" or not hasattr(model, "get_input_embeddings"):
@@ -139,6 +140,7 @@ def _subject(shown: Probes, folder: Path, model: Any, headless: bool) -> Subject
         "transformers",
         text_inputs(shown, folder, vocabulary, longest, notes),
         _Look(model, "input_ids", headless),
+        model,
         notes,
     )
 
@@ -182,4 +184,4 @@ class _Look:
         if state.ndim == 4:
             last = state.shape[1] not in self.widths and state.shape[-1] in self.widths
             state = state.flatten(1, 2) if last else state.flatten(2).mT
-        return state.mean(1) if state.ndim == 3 else state
+        return state.float().mean(1) if state.ndim == 3 else state

@@ -21,6 +21,7 @@ from hubdna.records.behaviour import Modality
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 MAX_JSON = 50_000_000  # bytes; large tokenizers have 30 MB
 Look = Callable[["torch.Tensor"], tuple[list["torch.Tensor"], "torch.Tensor | None"]]
@@ -35,6 +36,7 @@ class Subject:
         loader: the library that opened it.
         inputs: all probes as the model reads them, [n, ...].
         look: a batch of inputs -> (pooled states by depth, [b, width] each; scores of the answer [b, k] or None).
+        module: what computes, if it is one of PyTorch.
         notes: what a reader should know.
     """
 
@@ -42,6 +44,7 @@ class Subject:
     loader: str
     inputs: torch.Tensor
     look: Look
+    module: nn.Module | None = None
     notes: list[str] = field(default_factory=list)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hubdna.behaviour.codec import MAX_ANSWERS
+from hubdna.behaviour.devices import BATCH, parts
 from hubdna.errors import BehaviourError
 from hubdna.records.behaviour import PLACES
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hubdna.behaviour.opening import Subject
 
 N_DEPTHS = len(PLACES) - 1
-BATCH = 32
 TOLERANCE = 1e-3
 """How far an entry of the relations may move, relative to the mean square length of one, with the size of the batch:
 sums are taken in another order. Measured on the models of the tests: below 1e-5."""
@@ -35,7 +35,7 @@ def look(subject: Subject, batch: int = BATCH) -> Seen:
 
     Args:
         subject: the opened model.
-        batch: probes at once; the result does not depend on it beyond `TOLERANCE`.
+        batch: probes at once; the result does not depend on it beyond `TOLERANCE`. Fewer where memory is short.
 
     Returns:
         Relations float32 [6, n, n], log-probabilities float32 [n, k], the likeliest answers int64 [n].
@@ -48,14 +48,13 @@ def look(subject: Subject, batch: int = BATCH) -> Seen:
     depths: list[list[torch.Tensor]] = []
     scores: list[torch.Tensor] = []
     with torch.inference_mode():
-        for rows in torch.split(subject.inputs, batch):
-            states, answer = subject.look(rows)
+        for states, answer in parts(subject.look, subject.inputs, batch):
             depths.append(_five(states))
             if answer is not None:
                 scores.append(answer.float().log_softmax(-1))
     relations = np.zeros((len(PLACES), len(subject.inputs), len(subject.inputs)), np.float32)
-    for place, parts in enumerate(zip(*depths, strict=True)):
-        relations[place] = _products(torch.cat(parts), PLACES[place])
+    for place, states_there in enumerate(zip(*depths, strict=True)):
+        relations[place] = _products(torch.cat(states_there), PLACES[place])
     if not scores:
         n = len(subject.inputs)
         return relations, np.zeros((n, 0), np.float32), np.full(n, -1, np.int64)

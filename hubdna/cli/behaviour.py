@@ -24,6 +24,7 @@ class Sight:
         endpoint, token: of the Hub; None as for `hubdna.hub.Hub`.
         max_download: gigabytes of one model of the Hub.
         probes: where probes of the user's own come from, `DATASET_OR_FOLDER[:split[:column]]`; None for the shipped.
+        device, dtype: as in `hubdna.behaviour.Limits`.
     """
 
     def __init__(
@@ -32,9 +33,11 @@ class Sight:
         token: str | None = None,
         max_download: float = 2.0,
         probes: str | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
     ) -> None:
         self.endpoint, self.token, self.limit = endpoint, token, int(max_download * 1e9)
-        self.probes = probes
+        self.probes, self.device, self.dtype = probes, device, dtype
         self._own: OwnProbes | None = None
         self._observer: Observer | None = None
         self._hub: Hub | None = None
@@ -70,13 +73,13 @@ class Sight:
             UsageError: a path that is no folder.
             HubdnaError: the model cannot be had, or cannot be run; the message says which and why.
         """
-        from hubdna.behaviour import Observer
+        from hubdna.behaviour import Limits, Observer
 
         if find_spec("torch") is None:
             raise MissingExtraError("torch", "models")
         folder = self._folder(ref)
         if self._observer is None:
-            self._observer = Observer(own=self.own)
+            self._observer = Observer(Limits(device=self.device, dtype=self.dtype), self.own)
         try:
             return self._observer.observe(folder)
         except BehaviourError as error:

@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hubdna.cli.options import Endpoint, MaxDownload, Output, PairFormat, Read, ReadOption, Token, write, write_text
+from hubdna.cli.options import (
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    Endpoint,
+    MaxDownload,
+    Output,
+    PairFormat,
+    Read,
+    ReadOption,
+    Token,
+    write,
+    write_text,
+)
 from hubdna.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +50,8 @@ def compare(
             help="With --behaviour: your own probes; measures only.", metavar="DATASET_OR_FOLDER[:SPLIT[:COLUMN]]"
         ),
     ] = None,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.float32,
 ) -> None:
     """Test whether two models share an origin, and explain what the answer rests on."""
     from hubdna.checked import kept
@@ -49,7 +65,7 @@ def compare(
     if probes is not None and not behaviour:
         raise UsageError("--probes: expected together with --behaviour; weights need none")
     if behaviour:
-        _behaviour(pair, Sight(endpoint, token, max_download, probes), format, output)
+        _behaviour(pair, Sight(endpoint, token, max_download, probes, device.value, dtype.value), format, output)
         return
     if format is PairFormat.html:
         write(output, _page(pair, endpoint, token, read))

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hubdna.cli.options import Endpoint, Format, FormatOption, MaxDownload, Read, ReadOption, Token, emit, write_file
+from hubdna.cli.options import (
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    Endpoint,
+    Format,
+    FormatOption,
+    MaxDownload,
+    Read,
+    ReadOption,
+    Token,
+    emit,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from hubdna.cli.behaviour import Sight
@@ -31,6 +45,8 @@ def dna(
         bool, typer.Option("--behaviour", help="Run it on probes instead; the file is a behaviour (safetensors).")
     ] = False,
     max_download: MaxDownload = 2.0,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.float32,
 ) -> None:
     """Compute a model's weight DNA from a few MB of ranged reads, and show what it holds and cost."""
     from hubdna.dna.codec import encode
@@ -41,7 +57,8 @@ def dna(
     if behaviour:
         from hubdna.cli.behaviour import Sight
 
-        _behaviour(ModelRef.parse(ref), Sight(endpoint, token, max_download), output, format)
+        sight = Sight(endpoint, token, max_download, device=device.value, dtype=dtype.value)
+        _behaviour(ModelRef.parse(ref), sight, output, format)
         return
     result = Loader(endpoint, token, read.value).load(ModelRef.parse(ref)).dna
     if output is not None:

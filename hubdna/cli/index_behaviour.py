@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hubdna.cli.options import Endpoint, MaxDownload, Quiet, Token
+from hubdna.cli.options import Device, DeviceOption, Dtype, DtypeOption, Endpoint, MaxDownload, Quiet, Token
 from hubdna.errors import BehaviourError, HubError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def behaviour(
     refs: Annotated[list[str] | None, typer.Argument(help="org/name, one or more.", metavar="[REF]...")] = None,
     list_file: Annotated[Path | None, typer.Option("--list", help="A file with one model a line.")] = None,
     max_download: MaxDownload = 2.0,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.float32,
     endpoint: Endpoint = None,
     token: Token = None,
     quiet: Quiet = False,
@@ -40,7 +42,8 @@ def behaviour(
     names = [*(refs or []), *(_listed(list_file) if list_file else [])]
     if not names:
         raise UsageError("expected models: org/name, or --list FILE")
-    with Sight(endpoint, token, max_download) as sight, BehaviourVectors(directory, create=True) as vectors:
+    seeing = Sight(endpoint, token, max_download, device=device.value, dtype=dtype.value)
+    with seeing as sight, BehaviourVectors(directory, create=True) as vectors:
         steps = fill(vectors, sight.hub, names, lambda ref: fingerprint(sight.see(ref)), f"{sight.limit} bytes")
         _told(steps, len(names), quiet)
 

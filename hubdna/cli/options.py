@@ -53,6 +53,21 @@ class PairFormat(StrEnum):
     html = "html"
 
 
+class Device(StrEnum):
+    """What a model runs on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Dtype(StrEnum):
+    """What a model computes in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 Endpoint = Annotated[str | None, typer.Option(help="Base address of the Hub (default: HF_ENDPOINT).", metavar="URL")]
 Token = Annotated[str | None, typer.Option(help="Access token (default: the one you are logged in with).")]
 ReadOption = Annotated[Read, typer.Option(help="How much to read: 4 MB, 16 MB, or everything.")]
@@ -61,6 +76,8 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the r
 MaxDownload = Annotated[
     float, typer.Option(help="Most that is fetched of one model to run it, in GB.", min=0.0001, metavar="GB")
 ]
+DeviceOption = Annotated[Device, typer.Option(help="Run models on; auto takes a GPU where there is one.")]
+DtypeOption = Annotated[Dtype, typer.Option(help="Compute in; bfloat16 is quicker on a GPU, and less exact.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 ConfigOption = Annotated[
     Path | None,

@@ -13,6 +13,7 @@ recipe are fresh: no choice was made by looking at them and the shipped network 
 * `ablations`: on two of the splits, AUC of the mean of the four cosines, no classifier. Without the data part all
   probes have one code; without the model part nothing tells models apart, by construction. Probes are limited to what
   is shipped (128 texts, 192 pictures).
+* `bfloat16`: models of fresh roots seen again in it, on the CPU (`behaviour_dtype.py`); GPU: where there is one.
 * `unknown`: each recipe in turn is not learned from: how often the classifier abstains, how many of the strangers that
   are judged it calls similar at 1 %, and how many of the children.
 
@@ -41,6 +42,7 @@ import zoo_sketches
 from learn import TUNED, Options, Zoo, learn, network_of, pair_cosines
 
 import behaviour_cost as costs
+import behaviour_dtype as dtypes
 import behaviour_own as own
 import behaviour_plain as plain
 import behaviour_zest as zest
@@ -189,6 +191,7 @@ def main() -> int:
             row = row | {"plain": row["plain"] | {"Zest": rows.measure("vision zest", zest_row)}}
         ok &= _fresh_table(modality, row)
         _cost_table(modality, rows.measure(f"{modality} cost", lambda modality=modality: costs.cost(modality)))
+        _device_tables(modality, rows)
     found = rows.measure("vision own data", own.measured)
     board.table("vision: students on their teacher's own data", ["students", "AUC"], own.rows(found))
     for modality in MODALITIES if args.upto != "fresh" else ():
@@ -245,6 +248,24 @@ def _cost_table(modality: str, row: dict[str, Any]) -> None:
     board.table(title, ["what", "share"], [[name, f"{row[name] / unit:.4f}"] for name in times])
     lines = [[batch, f"{value / batches['1']:.1f}"] for batch, value in batches.items()]
     board.table(f"{modality}: probes a second, by batch", ["batch", "times a batch of 1"], lines)
+
+
+def _device_tables(modality: str, rows: board.Rows) -> None:
+    """Prints what bfloat16 moves, and what a GPU does in a second; a GPU is looked for until one has been there."""
+    row = rows.measure(f"{modality} bfloat16", lambda: dtypes.moved(modality))
+    lines = [[what, one["pairs"], one["changed"], f"{one['furthest']:.4f}"] for what, one in row["pairs"].items()]
+    title = (
+        f"{modality}: bfloat16 by float32, cosine of {row['models']} models {row['mean']:.4f}, least {row['least']:.4f}"
+    )
+    board.table(title, ["pairs", "of", "judged otherwise", "similarity moves at most"], lines)
+    key = f"{modality} gpu"
+    found = rows.get(key) or costs.on_gpu(modality)
+    if found is None:
+        print(f"{modality}: on a GPU not measured, none is here\n")
+        return
+    found = rows.measure(key, lambda: found)
+    lines = [[dtype, *(f"{v / found['float32']['1']:.1f}" for v in one.values())] for dtype, one in found.items()]
+    board.table(f"{modality}: on a GPU, times a batch of 1", ["dtype", *found["float32"]], lines)
 
 
 def _span(pair: list[float]) -> str:

@@ -14,10 +14,11 @@ import behaviour_plain as plain
 import behaviour_zest as zest
 from behaviour_seen import Model, seen
 from hubdna.behaviour import fingerprint, judge
+from hubdna.behaviour.devices import DTYPES, placed
 from hubdna.behaviour.opening import open_subject
 from hubdna.behaviour.relations import look
 
-N_MODELS, BATCHES = 12, (1, 4, 16, 64)
+N_MODELS, BATCHES, GPU_BATCHES = 12, (1, 4, 16, 64), (1, 8, 64, 192)
 
 
 def cost(modality: str) -> dict[str, Any]:
@@ -39,6 +40,16 @@ def cost(modality: str) -> dict[str, Any]:
     return row
 
 
+def on_gpu(modality: str) -> dict[str, dict[str, float]] | None:
+    """Probes a second by type and batch; None where there is no GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    model = zoo_sketches.models(modality, zoo_sketches.FRESH)[0]
+    return {t: {str(n): _throughput(model, n, "cuda", t) for n in GPU_BATCHES} for t in DTYPES}
+
+
 def _each(run: Callable[..., Any], calls: list[tuple[Any, ...]]) -> float:
     run(*calls[0])  # what is loaded once
     begun = time.perf_counter()
@@ -47,8 +58,8 @@ def _each(run: Callable[..., Any], calls: list[tuple[Any, ...]]) -> float:
     return (time.perf_counter() - begun) / len(calls)
 
 
-def _throughput(model: Model, batch: int) -> float:
-    subject = open_subject(model.folder)
+def _throughput(model: Model, batch: int, device: str = "cpu", dtype: str = "float32") -> float:
+    subject = placed(open_subject(model.folder), device, dtype)
     look(subject, 64)
     begun = time.perf_counter()
     for _ in range(3):
