@@ -254,10 +254,14 @@ def _device_tables(modality: str, rows: board.Rows) -> None:
     """Prints what bfloat16 moves, and what a GPU does in a second; a GPU is looked for until one has been there."""
     row = rows.measure(f"{modality} bfloat16", lambda: dtypes.moved(modality))
     lines = [[what, one["pairs"], one["changed"], f"{one['furthest']:.4f}"] for what, one in row["pairs"].items()]
+    cosines = [f"{row[key]:.4f}" for key in ("mean", "least", "least of the trained")]
     title = (
-        f"{modality}: bfloat16 by float32, cosine of {row['models']} models {row['mean']:.4f}, least {row['least']:.4f}"
+        f"{modality}: bfloat16 beside float32, cosine of {row['models']} models, {row['trained']} trained to the end"
     )
-    board.table(title, ["pairs", "of", "judged otherwise", "similarity moves at most"], lines)
+    board.table(title, ["mean", "least", "least of the trained"], [cosines])
+    board.table(
+        f"{modality}: pairs in bfloat16", ["pairs", "of", "judged otherwise", "similarity moves at most"], lines
+    )
     key = f"{modality} gpu"
     found = rows.get(key) or costs.on_gpu(modality)
     if found is None:

@@ -1,4 +1,4 @@
-"""What bfloat16 moves: models of the zoo that nobody looked at, seen once more in it and judged against float32.
+"""What bfloat16 moves: all models of the fresh roots, seen once more in it, and judged beside float32.
 
 A GPU would do this in bfloat16 with the same rounding of weights and of what a layer gives, and sums in another order.
 """
@@ -16,7 +16,6 @@ from behaviour_seen import Model, seen
 from hubdna.behaviour import Limits, Observer, fingerprint, judge
 from hubdna.records import Behaviour
 
-N_ROOTS, N_CHILDREN = 3, 4
 Pair = tuple[Model, Model]
 
 
@@ -28,23 +27,24 @@ def moved(modality: str) -> dict[str, Any]:
     single = {m.file: behaviour for family in families for m in family if (behaviour := seen(m))}
     with Observer(Limits(dtype="bfloat16", device="cpu")) as observer:
         half = {m.file: observer.observe(m.folder) for family in families for m in family}
-    cosines = [_cosine(single[name], half[name]) for name in single]
+    cosines = {m.file: _cosine(single[m.file], half[m.file]) for family in families for m in family}
+    ripe = [cosines[m.file] for family in families for m in family if m.relation != "checkpoint"]
     return {
-        "models": len(cosines), "mean": float(np.mean(cosines)), "least": float(np.min(cosines)),
+        "models": len(cosines), "mean": float(np.mean([*cosines.values()])), "least": float(min(cosines.values())),
+        "trained": len(ripe), "least of the trained": float(min(ripe)),
         "pairs": {"root and made from it": _changed(kin, single, half), "two roots": _changed(strangers, single, half)},
     }  # fmt: skip
 
 
 def _families(modality: str) -> list[list[Model]]:
-    """Roots of each recipe with some of what was made from them, root first, spread over the kinds."""
+    """Roots of each recipe with what was made from them, root first."""
     by_root: dict[str, list[Model]] = defaultdict(list)
-    for model in zoo_sketches.models(modality, zoo_sketches.FRESH[:N_ROOTS]):
+    for model in zoo_sketches.models(modality, zoo_sketches.FRESH):
         by_root[model.family].append(model)
     found = []
     for family in by_root.values():
         root = next(m for m in family if m.key == "root")
-        kin = sorted((m for m in family if m is not root and m.relation != "alone"), key=lambda m: m.key)
-        found.append([root, *kin[:: max(1, len(kin) // N_CHILDREN)][:N_CHILDREN]])
+        found.append([root, *(m for m in family if m is not root and m.relation != "alone")])
     return sorted(found, key=lambda family: (family[0].recipe, family[0].family))
 
 
