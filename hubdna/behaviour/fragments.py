@@ -41,8 +41,9 @@ def sketch(behaviour: Behaviour, buckets: int = BUCKETS) -> NDArray[np.float32]:
     n = len(behaviour.top)
     upper = np.triu_indices(n, 1)
     made = np.zeros((len(BLOCKS), buckets), np.float32)
+    spectra = [_spectrum(relations) for relations in behaviour.relations]
     for block, places in enumerate(BLOCKS.values()):
-        values = np.concatenate([whitened(behaviour.relations[p], by)[upper] for by in STRENGTHS for p in places])
+        values = np.concatenate([_damped(*spectra[p], by)[upper] for by in STRENGTHS for p in places])
         bucket, sign = _code(block, len(values), buckets)
         made[block] = np.bincount(bucket, sign * values, buckets) / np.sqrt(len(values))
     return made
@@ -50,10 +51,17 @@ def sketch(behaviour: Behaviour, buckets: int = BUCKETS) -> NDArray[np.float32]:
 
 def whitened(relations: NDArray[np.float32], strength: float) -> NDArray[np.float64]:
     """Relations [n, n] with their strong directions damped, centred, without diagonal, mean square 1; or zero."""
+    return _damped(*_spectrum(relations), strength)
+
+
+def _spectrum(relations: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     values, vectors = np.linalg.eigh(relations.astype(np.float64))
-    values = values.clip(0)
+    return values.clip(0), vectors
+
+
+def _damped(values: NDArray[np.float64], vectors: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
     if not values[-1]:
-        return np.zeros(relations.shape)
+        return np.zeros(vectors.shape)
     mean = values.sum() / (values > 1e-6 * values[-1]).sum()
     k = (vectors * (values / (values + strength * mean))) @ vectors.T
     k = k - k.mean(0)[None] - k.mean(1)[:, None] + k.mean()

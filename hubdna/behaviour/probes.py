@@ -82,9 +82,14 @@ def pictures() -> NDArray[np.uint8]:
 
 @functools.cache
 def texts() -> tuple[str, ...]:
-    """The 128 text probes: windows of 240 letters, evenly spaced over the shipped text, which is read as a ring."""
+    """The 128 text probes."""
+    return windows(N_PROBES["text"])
+
+
+def windows(n: int) -> tuple[str, ...]:
+    """So many windows of 240 letters, evenly spaced over the shipped text, which is read as a ring."""
     ring = _raw("text.txt").decode().replace("\\n", "\n")
-    starts = np.linspace(0, len(ring), N_PROBES["text"], endpoint=False).astype(int)
+    starts = np.linspace(0, len(ring), n, endpoint=False).astype(int)
     twice = ring + ring
     return tuple(twice[s : s + LETTERS] for s in starts)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from things import digit, garment
 
 TARGET = Path(__file__).resolve().parents[2] / "hubdna" / "behaviour" / "probes" / "pictures.bin"
-N_FREE, N_DIGITS, N_CLOTHES = 64, 64, 64
+N_EACH = 64
 SIDE, FINE = 32, 64  # drawn twice as large, then averaged: soft edges
 Field = NDArray[np.float64]
 Y, X = (axis / FINE for axis in np.mgrid[0:FINE, 0:FINE].astype(float))
@@ -101,11 +101,11 @@ def thing(field: Field) -> Field:
     return np.repeat(field[..., None], 3, 2)
 
 
-def draw_all(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """All probes, uint8 [192, SIDE, SIDE, 3]."""
-    made = [picture(rng) for _ in range(N_FREE)]
-    made += [thing(digit(rng, n % 10)) for n in range(N_DIGITS)]
-    made += [thing(garment(rng, n % 10)) for n in range(N_CLOTHES)]
+def draw_all(rng: np.random.Generator, each: int = N_EACH) -> NDArray[np.uint8]:
+    """So many of each kind, uint8 [3 * each, SIDE, SIDE, 3]."""
+    made = [picture(rng) for _ in range(each)]
+    made += [thing(digit(rng, n % 10)) for n in range(each)]
+    made += [thing(garment(rng, n % 10)) for n in range(each)]
     small = np.stack(made).reshape(-1, SIDE, 2, SIDE, 2, 3).mean((2, 4))
     return np.asarray(np.rint(255 * small).clip(0, 255).astype(np.uint8))
 

@@ -12,7 +12,8 @@ recipe are fresh: no choice was made by looking at them and the shipped network 
 * `splits`: the same with roots dealt anew five times, a fifth of them for the test, everything learned anew.
 * `ablations`: on two of the splits, AUC of the mean of the four cosines, no classifier. Without the data part all
   probes have one code; without the model part nothing tells models apart, by construction. Probes are limited to what
-  is shipped (128 texts, 192 pictures).
+  is shipped (128 texts, 192 pictures); 512 and 1,024 of the same makers are shown to half the roots
+  (`behaviour_many.py`), beside the shipped ones on that half.
 * `bfloat16`: models of fresh roots seen again in it, on the CPU (`behaviour_dtype.py`); GPU: where there is one.
 * `unknown`: each recipe in turn is not learned from: how often the classifier abstains, how many of the strangers that
   are judged it calls similar at 1 %, and how many of the children.
@@ -24,6 +25,7 @@ Bars (fresh roots): balanced accuracy >= .95, AUC >= .98 and above every plain m
 students of the same architecture AUC >= .90; false alarms inside the 95 % interval of what is stated, or fewer.
 
     HUBDNA_ZOO=DIR python scripts/boards/behaviour_seen.py   # first; minutes to an hour
+    HUBDNA_ZOO=DIR python scripts/boards/behaviour_many.py text|vision
     HUBDNA_ZOO=DIR python scripts/boards/behaviour.py [--fresh]
 """
 
@@ -43,6 +45,7 @@ from learn import TUNED, Options, Zoo, learn, network_of, pair_cosines
 
 import behaviour_cost as costs
 import behaviour_dtype as dtypes
+import behaviour_many as many
 import behaviour_own as own
 import behaviour_plain as plain
 import behaviour_zest as zest
@@ -168,6 +171,8 @@ def ablations(modality: str, rows: board.Rows) -> list[list[Any]]:
     }  # fmt: skip
     ways |= {f"size {4 * (s // 4)}": lambda s=s: (zoo(modality), Options(size=s // 4)) for s in SIZES}
     ways |= {f"{n} probes": lambda n=n: (fewer(modality, n), None) for n in PROBES}
+    ways["shipped probes, 7 roots"] = lambda: (zoo(modality).roots(zoo_sketches.FRESH), None)
+    ways |= {f"{n} probes, 7 roots": lambda n=n: (many.zoo(modality, n), None) for n in (512, 1024)}
     lines = []
     for name, way in ways.items():
         run = lambda way=way: _twice(*way())  # noqa: E731
