@@ -117,3 +117,12 @@ def test_a_call_says_what_the_command_says(shop: dict[str, object]) -> None:
     command += ["--index", str(shop["index"]), "--endpoint", str(shop["endpoint"])]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert json.loads(report.audits(audit(FAULTY, **shop))) == json.loads(printed)
+
+
+@pytest.mark.parametrize("name", ["audit", "compare", "search"])
+def test_what_is_no_model_is_refused_with_what_was_expected(name: str) -> None:
+    import hubdna
+
+    call = getattr(hubdna, name)
+    with pytest.raises(UsageError, match="expected a model's name or a ModelRef, found a list"):
+        call(["org/a", "org/b"], *(["org/c"] if name == "compare" else []))

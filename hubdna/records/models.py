@@ -42,7 +42,9 @@ class ModelRef:
     @classmethod
     def of(cls, model: ModelRef | str) -> ModelRef:
         """A model as callers name it: already a ModelRef, or text as on the command line. Raises UsageError."""
-        return cls.parse(model) if isinstance(model, str) else model
+        if not isinstance(model, ModelRef | str):
+            raise UsageError(f"expected a model's name or a ModelRef, found a {type(model).__name__}")
+        return model if isinstance(model, ModelRef) else cls.parse(model)
 
     @property
     def is_local(self) -> bool:

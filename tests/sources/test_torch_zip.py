@@ -489,19 +489,19 @@ from hubdna.errors import SourceError
 from hubdna.sources.interface import LocalReader, read_units
 from hubdna.sources.torch_zip import read_archive
 reader = LocalReader(Path(sys.argv[1]))
-begin, said = time.perf_counter(), "read"
+begin, said = time.process_time(), "read"
 try:
     tensors = read_archive(reader, "m.pt").tensors
     list(read_units(reader, [(t, 0, 64) for t in tensors[:4]]))
 except SourceError as error:
     said = str(error)
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(int(peak) // 1024, time.perf_counter() - begin, reader.n_bytes, reader.n_requests, ascii(said))
+print(int(peak) // 1024, time.process_time() - begin, reader.n_bytes, reader.n_requests, ascii(said))
 """
 
 
 def measured(folder: Path) -> tuple[int, float, int, int, str]:
-    """MiB at the peak, seconds, bytes, requests, what was said."""
+    """MiB at the peak, seconds of the processor, bytes, requests, what was said."""
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder)], capture_output=True, text=True, check=True, timeout=60
     )
