@@ -12,8 +12,8 @@ recipe are fresh: no choice was made by looking at them and the shipped network 
 * `splits`: the same with roots dealt anew five times, a fifth of them for the test, everything learned anew.
 * `ablations`: on two of the splits, AUC of the mean of the four cosines, no classifier. Without the data part all
   probes have one code; without the model part nothing tells models apart, by construction. Probes are limited to what
-  is shipped (128 texts, 192 pictures); 512 and 1,024 of the same makers are shown to half the roots
-  (`behaviour_many.py`), beside the shipped ones on that half.
+  is shipped (128 texts, 192 pictures); 512 and 1,024 of the same makers are shown to 7 roots of each recipe
+  (`behaviour_many.py`), beside the shipped ones on those: 4 to learn from and 3 for the test.
 * `bfloat16`: models of fresh roots seen again in it, on the CPU (`behaviour_dtype.py`); GPU: where there is one.
 * `unknown`: each recipe in turn is not learned from: how often the classifier abstains, how many of the strangers that
   are judged it calls similar at 1 %, and how many of the children.
@@ -95,7 +95,7 @@ def fresh(modality: str) -> dict[str, Any]:
 def brief(whole: Zoo, seed: int, options: Options | None) -> dict[str, float]:
     """A split without a classifier, for ablations: AUC of the mean cosine."""
     numbers = np.random.default_rng(100 + seed).permutation(np.unique(whole.root))
-    n = round(len(numbers) / len(SPLITS))
+    n = max(3, round(len(numbers) / len(SPLITS)))
     test = whole.roots(numbers[:n].tolist())
     network, row = network_of(whole.roots(numbers[n:].tolist()), options or Options()), {}
     for name, keys in {"auc": TUNED, "heavy": ("heavy",), "distilled": ("distilled",)}.items():
