@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,9 +29,11 @@ from hubdna.errors import HubdnaError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hubdna.config import Config
     from hubdna.models import Loader
     from hubdna.painting import KeepingLoader
     from hubdna.records import Audit, ModelRef, Painting
+    from hubdna.store import IndexDir
 
 EXAMPLES = "Examples: hubdna audit org/name --index DIR --fail-on warning | hubdna audit ./model --fix"
 
@@ -65,18 +68,13 @@ def audit(
 ) -> None:
     """Compare what cards say with what the weights show; findings carry line, evidence and a suggested patch."""
     from rich.console import Console
-    from rich.progress import track
 
-    from hubdna.audit import Auditor
-    from hubdna.behaviour import judge_stored
-    from hubdna.checked import kept
     from hubdna.cli.configs import configured
     from hubdna.cli.reports import writer
     from hubdna.models import Loader
-    from hubdna.proof import glance
     from hubdna.records import ModelRef
     from hubdna.report import text
-    from hubdna.seed import describe, foundations, open_index, today
+    from hubdna.seed import describe, open_index, today
 
     models = [ModelRef.parse(ref) for ref in refs]
     _check_fix(models, fix, create_pr, format, output)
@@ -87,21 +85,11 @@ def audit(
     pictures: list[Painting] = []
     written = writer(format, lambda: loader.hub.endpoint, pictures)
     with open_index(index or settings.index) as store:
-        auditor = Auditor(
-            store,
-            loader,
-            frozenset(foundations()),
-            config=settings,
-            online=online,
-            glance=glance,
-            judge=judge_stored,
-            checked=kept(),
-        )
-        done: list[Audit] = []
-        for audit in track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True):
-            if painter:
-                pictures.append(painter.painting(models[len(done)], audit, store))
+        done = []
+        for model, audit in zip(models, _audited(models, store, loader, settings, online, console), strict=True):
             done.append(audit)
+            if painter:
+                pictures.append(painter.painting(model, audit, store))
         _say(console, f"Looked in {describe(store)}.", *settings.describe(today()))
     if output is not None and not fix:
         _say(console, *text.summary(done))
@@ -110,6 +98,25 @@ def audit(
     unfixed = [audit for audit in done if not _fixed(audit, loader, console)] if fix else []
     unread = any(s.subject == str(a.ref) for a in done for s in a.skipped)
     raise typer.Exit(3 if unread or unfixed else 1 if _fails(done, fail_on) else 0)
+
+
+def _audited(
+    models: list[ModelRef], store: IndexDir, loader: Loader, settings: Config, online: bool, console: Console
+) -> Iterator[Audit]:
+    """The audits, one by one, with receipts and behaviour looked at."""
+    from rich.progress import track
+
+    from hubdna.audit import Auditor
+    from hubdna.behaviour import judge_stored
+    from hubdna.checked import kept
+    from hubdna.proof import glance
+    from hubdna.seed import foundations
+
+    auditor = Auditor(
+        store, loader, frozenset(foundations()), config=settings, online=online,
+        glance=glance, judge=judge_stored, checked=kept(),
+    )  # fmt: skip
+    yield from track(auditor.audit(models), "auditing", total=len(models), console=console, transient=True)
 
 
 def _fails(done: list[Audit], fail_on: FailOn | None) -> bool:
