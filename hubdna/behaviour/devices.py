@@ -8,7 +8,7 @@ opened, and gives way to one on the GPU's own memory when it moves there. In the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,11 @@ from hubdna.errors import BehaviourError
 if TYPE_CHECKING:
     import torch
 
-    from hubdna.behaviour.opening import Subject
+    from hubdna.behaviour.opening import Look, Subject
 
 DEVICES, DTYPES = ("auto", "cpu", "cuda"), ("float32", "bfloat16")
 BATCH = 32
 """Probes at once on a CPU; a GPU takes all of them, and fewer where its memory does not do."""
-Rows = Callable[["torch.Tensor"], tuple[list["torch.Tensor"], "torch.Tensor | None"]]
 
 
 def chosen(asked: str) -> str:
@@ -64,7 +63,7 @@ def placed(subject: Subject, device: str, dtype: str) -> Subject:
     return replace(subject, look=look, notes=[*subject.notes, *told])
 
 
-def parts(look: Rows, inputs: torch.Tensor, batch: int) -> Iterator[tuple[list[torch.Tensor], torch.Tensor | None]]:
+def parts(look: Look, inputs: torch.Tensor, batch: int) -> Iterator[tuple[list[torch.Tensor], torch.Tensor | None]]:
     """What a model computes, batch by batch; a batch that does not fit into memory is halved, down to one probe."""
     import torch
 
@@ -75,11 +74,12 @@ def parts(look: Rows, inputs: torch.Tensor, batch: int) -> Iterator[tuple[list[t
         except (MemoryError, RuntimeError) as error:
             if batch == 1 or not is_short(error):
                 raise
-            batch //= 2
-        else:
+            seen = None
+        if seen is not None:
             begun += batch
             yield seen
             continue
+        batch //= 2
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.empty_cache()  # by now the error is gone, and what it held
 

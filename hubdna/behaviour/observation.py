@@ -47,6 +47,9 @@ class Limits:
         batch: probes at once; None for 32 on a CPU, all on a GPU. Halved where they do not fit.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         dtype: what the model computes in: "float32" or "bfloat16".
+
+    Raises:
+        UsageError: a device, a type or a batch that there is not.
     """
 
     seconds: float = 300.0

@@ -76,8 +76,10 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write the r
 MaxDownload = Annotated[
     float, typer.Option(help="Most that is fetched of one model to run it, in GB.", min=0.0001, metavar="GB")
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Run models on; auto takes a GPU where there is one.")]
-DtypeOption = Annotated[Dtype, typer.Option(help="Compute in; bfloat16 is quicker on a GPU, and less exact.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where models run; auto takes a GPU if there is one.")]
+DtypeOption = Annotated[
+    Dtype, typer.Option(help="What they compute in; bfloat16 takes half the memory, and is less exact.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 ConfigOption = Annotated[
     Path | None,

@@ -1,6 +1,6 @@
 """More probes than are shipped: 1,024 of the same makers, shown to the zoo once more, for board `behaviour`.
 
-    python scripts/boards/behaviour_many.py text|vision     # resumable; an hour of one core each
+    python scripts/boards/behaviour_many.py text|vision     # resumable; some 40 minutes of one core each
 
 Pictures are drawn by `make_probes` with another seed; texts are windows of the shipped text at 1,024 places. Of each
 model two sketches are kept, of every second probe and of all. Roots 7 to 13 of each recipe, to bound the hours.

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hubdna.behaviour.probes import Probes
 from hubdna.errors import BehaviourError, UsageError
 from hubdna.records import Behaviour
 
+Observed = Callable[..., Behaviour]
 WORDS = "the quick brown fox jumps over lazy dogs while seven wizards mix black quartz and judge vows".split()
 
 
@@ -56,16 +57,23 @@ def here(text: str) -> OwnProbes:
     return OwnProbes(text, "text" if shown.pictures is None else "vision", shown, tuple(notes))
 
 
-def observed(own: OwnProbes, name: str = bench.VIT) -> Behaviour:
-    with Observer(Limits(seconds=120, memory=3_000_000_000), own) as observer:
-        return observer.observe(bench.DEMO / name)
+@pytest.fixture(scope="module")
+def observed() -> Iterator[Observed]:
+    """Shows probes to a model of the demo; one process for all, since importing torch takes longer than looking."""
+    with Observer(Limits(seconds=120, memory=3_000_000_000)) as observer:
+
+        def see(own: OwnProbes, name: str = bench.VIT) -> Behaviour:
+            observer.own = own
+            return observer.observe(bench.DEMO / name)
+
+        yield see
 
 
 class TestShown:
     """What a model computes on them."""
 
     def test_the_shipped_pictures_brought_along_give_what_the_shipped_ones_give(
-        self, tmp_path: Path, demo: Callable[[str], Behaviour]
+        self, tmp_path: Path, demo: Callable[[str], Behaviour], observed: Observed
     ) -> None:
         path = parquet(tmp_path / "p.parquet", image=held([picture(one) for one in probes.pictures()]))
         own = draw(path)
@@ -78,7 +86,7 @@ class TestShown:
         with pytest.raises(BehaviourError, match="do not compare"):
             pair("a", seen, "b", usual)
 
-    def test_texts_are_shown_to_a_language_model_and_to_nothing_else(self, tmp_path: Path) -> None:
+    def test_texts_are_shown_to_a_language_model_and_to_nothing_else(self, tmp_path: Path, observed: Observed) -> None:
         own = draw(parquet(tmp_path / "p.parquet", text=sentences(40)))
         seen = observed(own, bench.LM)
         assert (own.modality, len(seen.top), seen.modality) == ("text", 40, "text")
@@ -86,7 +94,7 @@ class TestShown:
         with pytest.raises(BehaviourError, match="it reads pictures, and the probes are texts"):
             observed(own)
 
-    def test_texts_that_a_vocabulary_cannot_tell_apart_are_refused(self, tmp_path: Path) -> None:
+    def test_texts_that_a_vocabulary_cannot_tell_apart_are_refused(self, tmp_path: Path, observed: Observed) -> None:
         own = draw(parquet(tmp_path / "p.parquet", text=["a" * n for n in range(1, 60)]))
         with pytest.raises(BehaviourError, match="gives 1 different tokens for 59 texts"):
             observed(own, bench.LM)
